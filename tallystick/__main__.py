@@ -2,4 +2,4 @@
 
 from tallystick.cli import main
 
-main()
+main(prog_name="tallystick")

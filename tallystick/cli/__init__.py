@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from tallystick import __version__
+
 COMMANDS = {
     # name: (module, attribute)
     "postgres": ("tallystick.cli.postgres", "postgres"),
@@ -40,6 +42,6 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tallystick")
+@click.version_option(__version__)
 def main() -> None:
     """Tallystick: hold customers' money apart, reconcile it to the bank, and prove it."""
