@@ -87,7 +87,9 @@ def make(venv: Path, uv: str | None) -> None:
         return
     try:
         venv.mkdir(parents=True, exist_ok=True)
-        (venv / "tallystick").mkdir(exist_ok=True)
+        probe = venv / ".writable"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         stop(cannot_write(venv, error))
     # The versioned interpreter and not `python3`: when the system's python3 becomes another one,
@@ -156,7 +158,7 @@ def remember(root: Path, venv: Path, lock: str) -> None:
 
 def run(command: list[str]) -> None:
     if subprocess.run(command, check=False).returncode != 0:
-        stop(f"this failed: {' '.join(command)}", "Its own words are above. Nothing was left half-made.")
+        stop(f"this failed: {' '.join(command)}", "Its own words are above. The next start begins again.")
 
 
 def cannot_write(path: Path, error: OSError) -> str:
