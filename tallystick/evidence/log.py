@@ -1,0 +1,189 @@
+"""The log: append what happened, read it back, check that a payload is the one committed to.
+
+Promises: `append` writes in the caller's transaction, so that an event and its cause stand or fall
+together; it takes no lock, so that evidence never slows a posting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType
+
+from django.db import connections
+
+from tallystick.core import chance
+from tallystick.core.db import Db
+from tallystick.evidence import canonical
+from tallystick.evidence.models import Outbox
+
+EventId = NewType("EventId", int)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it was written. Salt and payload are nothing where the payload has been erased."""
+
+    id: EventId
+    kind: str
+    at: datetime
+    recorded_at: datetime
+    actor: str
+    commitment: bytes
+    salt: bytes | None
+    payload_text: str | None
+
+    @property
+    def payload(self) -> dict[str, canonical.Value] | None:
+        return None if self.payload_text is None else json.loads(self.payload_text)
+
+    @property
+    def reference(self) -> str:
+        """The event's id as shown outside."""
+        return f"evt_{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event about to be written, its payload spelled and committed to."""
+
+    kind: str
+    at: datetime
+    actor: str
+    commitment: bytes
+    salt: bytes
+    payload: str
+
+    def parameters(self) -> tuple[str, datetime, str, bytes, bytes, str]:
+        """In the order `insert_sql` names them."""
+        return (self.kind, self.at, self.actor, self.commitment, self.salt, self.payload)
+
+
+_INSERT = """
+with told as (
+    insert into evidence_outbox (kind, at, actor, commitment) values (%s, %s, %s, %s) returning id
+)
+insert into evidence_payload (event_id, salt, payload) select told.id, %s, %s from told returning event_id
+"""
+
+# Rows keep their order: identities are drawn as the sorted input is read.
+_INSERT_MANY = """
+with given as (
+    select * from unnest(%s::text[], %s::timestamptz[], %s::text[], %s::bytea[], %s::bytea[], %s::text[])
+        with ordinality as given (kind, at, actor, commitment, salt, payload, ordinal)
+), told as (
+    insert into evidence_outbox (kind, at, actor, commitment)
+    select kind, at, actor, commitment from given order by ordinal
+    returning id, commitment
+), written as (
+    insert into evidence_payload (event_id, salt, payload)
+    select told.id, given.salt, given.payload from told join given using (commitment)
+    returning event_id
+)
+select event_id from written order by event_id
+"""
+
+
+def row(kind: str, payload: canonical.Payload, *, actor: str, at: datetime, salt: bytes | None = None) -> Row:
+    """The row for an event: for code that writes through psycopg itself, with `insert_sql`."""
+    assert at.tzinfo is not None, "an event's time names its zone"
+    salt = chance.salt() if salt is None else salt
+    text = canonical.text(payload)
+    return Row(kind, at, actor, canonical.commitment(text, salt), salt, text)
+
+
+def insert_sql() -> str:
+    """One statement that writes one event; takes `Row.parameters()` and returns the event's id.
+
+    For the ledger's writer: inside its own transaction, one round trip, no lock.
+    """
+    return _INSERT
+
+
+def event(db: Db, event_id: EventId) -> Event | None:
+    """The event with this id."""
+    return next(iter(_events(db, "o.id = %s", [event_id], limit=1)), None)
+
+
+def events(
+    db: Db, *, kind: str | None = None, before: EventId | None = None, limit: int = 50
+) -> Sequence[Event]:
+    """The newest events first, `limit` of them; `before` continues a page."""
+    return _events(
+        db,
+        "(%s::text is null or o.kind = %s) and (%s::bigint is null or o.id < %s)",
+        [kind, kind, before, before],
+        limit=limit,
+    )
+
+
+def agrees(told: Event) -> bool:
+    """Whether the payload kept beside the event is, byte for byte, the one the event committed to."""
+    if told.salt is None or told.payload_text is None:
+        return False
+    return canonical.commitment(told.payload_text, told.salt) == told.commitment
+
+
+def append(
+    db: Db,
+    kind: str,
+    payload: canonical.Payload,
+    *,
+    actor: str,
+    at: datetime,
+    salt: bytes | None = None,
+) -> EventId:
+    """Write one event in the caller's transaction. `actor` is an actor's id, `at` when it happened."""
+    _in_transaction(db)
+    with connections[db].cursor() as cursor:
+        cursor.execute(_INSERT, row(kind, payload, actor=actor, at=at, salt=salt).parameters())
+        return EventId(cursor.fetchone()[0])
+
+
+def append_many(db: Db, rows: Iterable[Row]) -> list[EventId]:
+    """Write many events in one statement, in their order; their ids come back in that order."""
+    written = list(rows)
+    if not written:
+        return []
+    # The statement finds a payload's event again by its commitment.
+    assert len({each.commitment for each in written}) == len(written), "a salt was given twice"
+    _in_transaction(db)
+    columns = [list(column) for column in zip(*(each.parameters() for each in written), strict=True)]
+    with connections[db].cursor() as cursor:
+        cursor.execute(_INSERT_MANY, columns)
+        return [EventId(event_id) for (event_id,) in cursor.fetchall()]
+
+
+def count(db: Db) -> int:
+    """How many events are in the log."""
+    return Outbox.objects.using(db).count()
+
+
+def _in_transaction(db: Db) -> None:
+    # Outside one, the event could stand where its cause has fallen.
+    assert connections[db].in_atomic_block, "an event is written in the transaction of its cause"
+
+
+def _events(db: Db, where: str, parameters: list[str | int | None], *, limit: int) -> list[Event]:
+    sql = f"""
+        select o.id, o.kind, o.at, o.recorded_at, o.actor, o.commitment, p.salt, p.payload
+        from evidence_outbox o left join evidence_payload p on p.event_id = o.id
+        where {where} order by o.id desc limit %s
+    """  # noqa: S608 -- `where` is one of the two constants above
+    with connections[db].cursor() as cursor:
+        cursor.execute(sql, [*parameters, limit])
+        return [
+            Event(
+                id=EventId(event_id),
+                kind=kind,
+                at=at,
+                recorded_at=recorded_at,
+                actor=actor,
+                commitment=bytes(commitment),
+                salt=None if salt is None else bytes(salt),
+                payload_text=payload,
+            )
+            for event_id, kind, at, recorded_at, actor, commitment, salt, payload in cursor.fetchall()
+        ]

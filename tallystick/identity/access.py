@@ -1,0 +1,143 @@
+"""Who may do what: one table, and the one question every action asks of it.
+
+Promises: what is not in the table is refused; a customer reaches only what is theirs; every refusal is
+counted. Roles are read once for each request, so that a role withdrawn is gone with the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from django.db import transaction
+from prometheus_client import Counter
+
+from tallystick.core.db import Db
+from tallystick.evidence import log
+from tallystick.identity.errors import AccessDenied
+from tallystick.identity.roles import GRANTABLE, Role
+
+_OPERATIONS = Role.PLATFORM_OPERATIONS
+_APPROVER = Role.PLATFORM_APPROVER
+_ADMINISTRATOR = Role.ADMINISTRATOR
+_BANK = Role.CUSTODIAN_BANK
+_AUDITOR = Role.AUDITOR
+_REGULATOR = Role.REGULATOR
+_CUSTOMER = Role.CUSTOMER
+_CLI = Role.SYSTEM_CLI
+_POSTING = Role.SYSTEM_POSTING
+_PULSE = Role.SYSTEM_PULSE
+_STATEMENTS = Role.SYSTEM_STATEMENTS
+_BACKUP = Role.SYSTEM_BACKUP
+_SIMULATION = Role.SYSTEM_SIMULATION
+
+_PLATFORM = (_OPERATIONS, _APPROVER)
+_EXAMINERS = (_BANK, _AUDITOR, _REGULATOR)
+_READERS = (*_PLATFORM, *_EXAMINERS, _CLI, _PULSE, _SIMULATION)
+
+PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
+    {
+        permission: frozenset(roles)
+        for permission, roles in {
+            # The shape of the ledger.
+            "custody.open_book": (_APPROVER, _CLI, _SIMULATION),
+            "custody.define_asset": (_APPROVER, _CLI, _SIMULATION),
+            "custody.open_account": (_OPERATIONS, _CLI, _SIMULATION),
+            "custody.change_account_state": (*_PLATFORM, _CLI, _SIMULATION),
+            "custody.set_limits": (_APPROVER, _CLI, _SIMULATION),
+            # Moving money. A client's money moves only by an authorisation of that client's.
+            "custody.authorise": (_CUSTOMER, _OPERATIONS, _SIMULATION),
+            "custody.withdraw_authorisation": (_CUSTOMER, _OPERATIONS, _SIMULATION),
+            "custody.post": (_OPERATIONS, _POSTING, _PULSE, _SIMULATION),
+            "custody.reverse": (_APPROVER, _SIMULATION),
+            "custody.open_balances": (_CLI, _SIMULATION),
+            # The bank's side.
+            "custody.import_statement": (_OPERATIONS, _BANK, _CLI, _STATEMENTS, _SIMULATION),
+            "custody.reconcile": (*_PLATFORM, _CLI, _STATEMENTS, _PULSE, _SIMULATION),
+            "custody.explain_break": (_OPERATIONS, _SIMULATION),
+            # Reading. `read_own` is the customer's door and, for staff, the same page of anyone's.
+            "custody.read_ledger": (*_READERS, _POSTING, _STATEMENTS),
+            "custody.read_own": (_CUSTOMER, *_READERS),
+            "custody.read_statements": (*_READERS, _STATEMENTS),
+            "custody.export": (*_PLATFORM, *_EXAMINERS, _CLI, _SIMULATION),
+            # People.
+            "identity.create_user": (_ADMINISTRATOR, _CLI, _SIMULATION),
+            "identity.grant_role": (_ADMINISTRATOR, _CLI, _SIMULATION),
+            "identity.withdraw_role": (_ADMINISTRATOR, _CLI, _SIMULATION),
+            "identity.issue_sign_in_link": (_CLI, _SIMULATION),
+            "identity.read_users": (_ADMINISTRATOR, _AUDITOR, _CLI),
+            # Evidence and the house.
+            "evidence.read": (*_PLATFORM, *_EXAMINERS, _CLI, _PULSE, _SIMULATION),
+            "operations.backup": (_ADMINISTRATOR, _CLI, _BACKUP),
+            "operations.restore": (_CLI, _BACKUP),
+            "operations.read_health": (_ADMINISTRATOR, *_PLATFORM, _AUDITOR, _CLI),
+        }.items()
+    }
+)
+"""Permission → the roles that have it. The whole of it; deny by default."""
+
+DENIED = Counter("tallystick_access_denied", "Requests refused for want of permission", ["permission"])
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: a person or a process, as of the start of the request."""
+
+    id: str
+    """`usr_…` or `system:…`: what events and rows name."""
+    name: str
+    """For pages; never for logs or events."""
+    roles: frozenset[Role]
+    customer_number: str | None = None
+    """The client a customer is: the `owner` of their accounts."""
+
+    @staticmethod
+    def system(process: str) -> Actor:
+        """A process of the system: "cli", "posting", "pulse", "statements", "backup" or "simulation"."""
+        role = Role(f"system:{process}")
+        return Actor(id=role.value, name=role.value, roles=frozenset({role}))
+
+    @property
+    def is_person(self) -> bool:
+        return not self.roles or bool(self.roles & GRANTABLE)
+
+
+NOBODY = Actor(id="nobody", name="", roles=frozenset())
+"""Whoever has not signed in. Holds no role, so may do nothing."""
+
+
+def allowed(actor: Actor, permission: str, *, owner: str | None = None) -> bool:
+    """Whether the table lets this actor do this. `owner` is the client whose things they are.
+
+    A customer has a customer's permissions over their own things only. Any other role that the
+    permission names has it over all.
+    """
+    having = actor.roles & PERMISSIONS.get(permission, frozenset())
+    if having - {Role.CUSTOMER}:
+        return True
+    return Role.CUSTOMER in having and owner is not None and owner == actor.customer_number
+
+
+def require(db: Db, actor: Actor, permission: str, *, owner: str | None = None) -> None:
+    """Refuse with `AccessDenied` unless the table lets this actor do this.
+
+    `db` is where rules about a row (own tenant, own case) will be looked up; the table needs none.
+    """
+    assert permission in PERMISSIONS, f"{permission} is not in the table of permissions"
+    if not allowed(actor, permission, owner=owner):
+        DENIED.labels(permission).inc()
+        raise AccessDenied(permission=permission)
+
+
+def record_denial(db: Db, denial: AccessDenied, *, actor: Actor, now: datetime) -> None:
+    """Write a refused request into the evidence: for doors, after the action has rolled back."""
+    with transaction.atomic(using=db):
+        log.append(
+            db,
+            "identity.access_denied",
+            {"permission": str(denial.fields["permission"])},
+            actor=actor.id,
+            at=now,
+        )

@@ -1,0 +1,129 @@
+"""Identity's vocabulary: users, the changes of their roles, and the links that sign them in once.
+
+Role changes and links are append-only: the app may insert and read them, and nobody may update or
+delete (migration 0001 says so to PostgreSQL).
+"""
+
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Lower, Now
+
+from tallystick.identity.roles import GRANTABLE
+
+
+class User(AbstractBaseUser):
+    """A person who can sign in. What they may do is in their role changes, never here."""
+
+    id = models.BigAutoField(primary_key=True)
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        validators=(RegexValidator(r"^[\w.@+-]+\Z"),),
+        db_comment="what the person types to sign in",
+    )
+    name = models.CharField(max_length=200, db_comment="as shown on pages; never in logs or events")
+    email = models.EmailField(blank=True, default="")
+    customer_number = models.CharField(
+        max_length=64,
+        null=True,
+        blank=True,
+        unique=True,
+        db_comment="the client this person is: what custody accounts name as their owner",
+    )
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_comment="when the account was made, as the action was told")
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    objects = BaseUserManager()
+
+    class Meta:
+        db_table = "identity_user"
+        db_table_comment = "People who can sign in."
+        constraints = (
+            models.UniqueConstraint(
+                Lower("email"), condition=~models.Q(email=""), name="identity_user_email_one_person"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(customer_number=""), name="identity_user_customer_number_form"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name or self.username
+
+    @property
+    def reference(self) -> str:
+        """The user's id as shown outside and in events."""
+        return f"usr_{self.pk}"
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name
+
+
+class RoleChange(models.Model):
+    """A role granted or withdrawn. The last change of a user's role says whether they hold it."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="role_changes")
+    role = models.CharField(max_length=32)
+    held = models.BooleanField(db_comment="true: granted; false: withdrawn")
+    reason = models.CharField(max_length=400)
+    actor = models.CharField(max_length=80, db_comment="who changed it: usr_… or system:…")
+    at = models.DateTimeField(db_comment="when it was changed, as the action was told")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_role_change"
+        db_table_comment = "Who was given or lost which role, when, by whom and why. Append-only."
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(role__in=sorted(role.value for role in GRANTABLE)),
+                name="identity_role_change_role_known",
+            ),
+            models.CheckConstraint(condition=~models.Q(reason=""), name="identity_role_change_reason_given"),
+        )
+        indexes = (models.Index(fields=["user", "role", "-id"], name="identity_role_change_last"),)
+
+
+class SignInLink(models.Model):
+    """A link that signs one person in once. Only its token's hash is kept."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sign_in_links")
+    token_hash = models.BinaryField(
+        unique=True, db_comment="SHA-256 of the token: reading this table signs nobody in"
+    )
+    actor = models.CharField(max_length=80, db_comment="who issued it: usr_… or system:…")
+    at = models.DateTimeField(db_comment="when it was issued")
+    expires_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_sign_in_link"
+        db_table_comment = "Short-lived links that sign one person in once. Append-only."
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("at")), name="identity_link_ends_later"
+            ),
+        )
+
+
+class SignInLinkUse(models.Model):
+    """That a link was used. The primary key is the link, so there is no second use."""
+
+    link = models.OneToOneField(SignInLink, primary_key=True, on_delete=models.PROTECT, related_name="use")
+    at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_sign_in_link_use"
+        db_table_comment = "A sign-in link that was used. Append-only."
