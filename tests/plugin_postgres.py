@@ -17,6 +17,8 @@ Migrations run once, as the owner, into a template; every test database is a clo
   `.conninfo(role)` (for plain psycopg), `.superuser`.
 - `ledger_database_module`: the same for all tests of a module, in turn on the same rows.
 - `postgres_server`: the running `Server`, without Django.
+- `throwaway_home()`: not a fixture but a context: the environment of another home, with a server of its
+  own, for tests of the server itself. Durable unless `profile="test"`.
 
 Not offered: `transactional_db`. It truncates tables as `tallystick_app`, which may not; a clone is faster.
 The pool of `default` is off here, so that a database can be dropped when its test ends.
@@ -27,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -42,26 +45,29 @@ from tallystick.core.postgres import cluster, place, provision
 
 TEMPLATE = "tallystick_template"
 
+FOREIGN = ("DATABASE_URL", "TALLYSTICK_DATABASE", "TALLYSTICK_POSTGRES_PEERS", "TALLYSTICK_POSTGRES_BIN")
+"""Settings of whoever runs the tests that must not reach them."""
+
 IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 # Whoever holds the write end lives; when it closes, the server is killed (its data are worthless) and the
 # home removed.
 WATCHER = """
 read _ || true
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" && \
-  while kill -0 "$pid" 2>/dev/null && [ -e "$1/data/postmaster.pid" ]; do sleep 0.05; done
+for file in "$1"/data/postmaster.pid "$1"/*/data/postmaster.pid; do
+  [ -e "$file" ] && kill -QUIT "$(head -n 1 "$file")"
+done
+for file in "$1"/data/postmaster.pid "$1"/*/data/postmaster.pid; do
+  tries=0
+  while [ -e "$file" ] && [ $tries -lt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
+done
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 """
 
 
 def _take_environment() -> subprocess.Popen[bytes] | None:
     """Point this run at a home of its own; xdist's workers share their controller's."""
-    for name in (
-        "DATABASE_URL",
-        *place.URL_SETTINGS.values(),
-        "TALLYSTICK_DATABASE",
-        "TALLYSTICK_POSTGRES_PEERS",
-    ):
+    for name in (*place.URL_SETTINGS.values(), *FOREIGN):
         os.environ.pop(name, None)
     if IS_XDIST_WORKER:
         return None
@@ -107,6 +113,30 @@ class TestDatabase:
     def superuser(self) -> str:
         assert self.server.administrator is not None
         return psycopg.conninfo.make_conninfo(self.server.administrator, dbname=self.name)
+
+
+_homes = 0
+
+
+@contextlib.contextmanager
+def throwaway_home(profile: str = "", **settings: str) -> Iterator[dict[str, str]]:
+    """The environment of a home nobody used yet; its server, if one was started, is stopped at the end."""
+    global _homes
+    _homes += 1
+    name = f"h{os.environ.get('PYTEST_XDIST_WORKER', '')}{_homes}"
+    home = Path(os.environ["TALLYSTICK_HOME"]) / name
+    home.mkdir()
+    environ = {
+        **os.environ,
+        "TALLYSTICK_HOME": str(home),
+        "TALLYSTICK_POSTGRES_PROFILE": profile,
+        **settings,
+    }
+    try:
+        yield environ
+    finally:
+        cluster.stop(environ)
+        shutil.rmtree(home)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -164,18 +194,24 @@ class Fixtures:
     def ledger_database(
         cls, migrated_template: postgres.Server, django_test_environment: None, django_db_blocker: object
     ) -> Iterator[TestDatabase]:
-        with _unblocked(django_db_blocker), _cloned(migrated_template, "test") as database:
-            with _aliases_on(database.name):
-                yield database
+        with (
+            _unblocked(django_db_blocker),
+            _cloned(migrated_template, "test") as database,
+            _aliases_on(database.name),
+        ):
+            yield database
 
     @pytest.fixture(scope="module")
     @classmethod
     def ledger_database_module(
         cls, migrated_template: postgres.Server, django_test_environment: None, django_db_blocker: object
     ) -> Iterator[TestDatabase]:
-        with _unblocked(django_db_blocker), _cloned(migrated_template, "module") as database:
-            with _aliases_on(database.name):
-                yield database
+        with (
+            _unblocked(django_db_blocker),
+            _cloned(migrated_template, "module") as database,
+            _aliases_on(database.name),
+        ):
+            yield database
 
 
 _clones = 0

@@ -10,6 +10,7 @@ import os
 import sys
 
 import click
+import psycopg
 
 from tallystick.core import postgres as server
 from tallystick.core.postgres import account, binaries, cluster, errors, place
@@ -108,21 +109,19 @@ def _status() -> dict[str, object]:
         "sessions": None,
     }
     if state.running and cluster.answers(os.environ):
-        import psycopg
-
         administrator = place.administrator(os.environ)
         assert administrator is not None
         with psycopg.connect(administrator.dsn) as connection:
             row = connection.execute(
-                "select sum(pg_database_size(oid))::bigint,"
-                " (select count(*) from pg_stat_activity where backend_type = 'client backend') from pg_database"
+                "select sum(pg_database_size(oid))::bigint, (select count(*) from pg_stat_activity"
+                " where backend_type = 'client backend') from pg_database"
             ).fetchone()
             assert row is not None
             answer["bytes"], answer["sessions"] = row
     return answer
 
 
-class refusals:  # noqa: N801
+class refusals:
     """Turns a refusal into one line (or one JSON object) and exit code 2, without a traceback."""
 
     def __init__(self, as_json: bool) -> None:

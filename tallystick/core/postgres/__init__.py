@@ -35,7 +35,7 @@ class Server:
 
 
 def ensure(environ: Mapping[str, str], notice: Notice = silent) -> Server:
-    """Start or adopt the server, create roles and database where absent. Safe to call again, from anywhere."""
+    """Start or adopt the server, create roles and database where absent. Safe to call again."""
     if place.is_external(environ):
         return _ensure_external(environ)
     with cluster.locked(environ):

@@ -95,7 +95,7 @@ def _create_system_user() -> None:
         useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin")
         if useradd is not None:
             # A failure (a read-only /etc, say) leaves `nobody`.
-            subprocess.run(  # noqa: S603
+            subprocess.run(
                 [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
                  "--shell", "/usr/sbin/nologin", SYSTEM_USER],
                 capture_output=True, check=False,

@@ -46,7 +46,7 @@ class Binaries:
 def at(directory: Path) -> Binaries:
     """The programs in a directory, with their version as they state it."""
     try:
-        said = subprocess.run(  # noqa: S603
+        said = subprocess.run(
             [str(directory / "postgres"), "--version"], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as failure:

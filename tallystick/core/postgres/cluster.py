@@ -27,9 +27,16 @@ RETRIES = 50
 """Starts that may fail for a cause that passes by itself (a killed server's last processes are leaving)."""
 
 PAUSE_S = 0.02
-PASSING = ("pre-existing shared memory block", "lock file", "could not bind", "Is another postmaster")
-NOT_YET = ("57P03", "57P01", "57P02", "53300")
-"""SQLSTATEs of a server that lives but cannot be spoken to now."""
+TELL_S = 5
+PASSING = ("pre-existing shared memory block", "lock file", "could not bind")
+EXPECTED = (
+    "HINT: ",
+    "LOG:  redirecting",
+    "LOG:  starting",
+    "LOG:  listening",
+    "LOG:  database system is shut",
+)
+IMPOSSIBLE_PID = 2**31 - 1
 
 Notice = Callable[[str], None]
 
@@ -47,6 +54,19 @@ class State:
     phase: str | None  # line 8 of postmaster.pid: starting, ready, standby, stopping
     version: str | None
     data: Path
+
+
+class _Patience:
+    """Waits a little, and says now and then that it waits."""
+
+    def __init__(self, notice: Notice) -> None:
+        self.notice, self.told = notice, time.monotonic()
+
+    def wait(self) -> None:
+        time.sleep(PAUSE_S)
+        if time.monotonic() - self.told > TELL_S:
+            self.told = time.monotonic()
+            self.notice("PostgreSQL is recovering after an unclean stop; waiting for it.")
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
@@ -71,49 +91,55 @@ def start(environ: Mapping[str, str], notice: Notice = silent) -> bool:
         return False
     programs = binaries.of_home(environ)
     user = _prepare(environ, programs)
-    process: subprocess.Popen[bytes] | None = None
-    failures, told = 0, time.monotonic()
-    while True:
-        if process is None:
+    patience = _Patience(notice)
+    for attempt in range(RETRIES):
+        while (alive := _take(home)) is None:
+            # Processes of an earlier server live: it is starting, stopping, or its last ones are leaving.
+            patience.wait()
+            if answers(environ):
+                return False
+        try:
+            _declare_dead(home, data)
             _configure(environ, programs, user)
-            process = _spawn(environ, programs, user)
-        time.sleep(PAUSE_S)
-        if process.poll() is None:
+            process = _spawn(environ, programs, user, alive)
+        finally:
+            # The server has its own copy of the descriptor; the lock is held until the last copy closes.
+            os.close(alive)
+        while process.poll() is None:
             # Recovery takes as long as it takes: a server killed half-way would only begin again.
             if _phase(data) in ("ready", "standby") and answers(environ):
                 return True
-            if time.monotonic() - told > 5:
-                told = time.monotonic()
-                notice("PostgreSQL is recovering after an unclean stop; waiting for it.")
-            continue
+            patience.wait()
         if answers(environ):
-            # Another postmaster owns the directory: ours found its lock file and left.
+            # Started by hand, without our lock: PostgreSQL's own lock file turned ours away.
             return False
         said = _last_words(home)
-        failures += 1
-        if failures > RETRIES or not any(each in said for each in PASSING):
-            raise errors.StartFailed(log=home / "log" / "startup.log", lines=said)
-        time.sleep(min(0.1 * failures, 1.0))
-        process = None
+        if not any(each in said for each in PASSING):
+            break
+        time.sleep(min(0.1 * (attempt + 1), 1.0))
+    raise errors.StartFailed(log=home / "log", lines=said)
 
 
 def stop(environ: Mapping[str, str]) -> bool:
     """Fast stop: sessions are ended, committed work is on the disk. False when nothing ran."""
-    data = data_directory(environ)
-    pid = _pid(data)
-    if pid is None or not _is_postmaster(pid, data):
+    home, data = place.home(environ), data_directory(environ)
+    pid = _postmaster(data)
+    if pid is None:
         return False
     os.kill(pid, signal.SIGINT)
-    while _is_postmaster(pid, data):
+    while _postmaster(data) == pid:
         time.sleep(PAUSE_S)
+    while (alive := _take(home)) is None:
+        time.sleep(PAUSE_S)
+    os.close(alive)
     return True
 
 
 def reload(environ: Mapping[str, str]) -> None:
     """Write the configuration anew and have the running server read it."""
     data = data_directory(environ)
-    pid = _pid(data)
-    if pid is None or not _is_postmaster(pid, data):
+    pid = _postmaster(data)
+    if pid is None:
         raise errors.NotRunning(path=data)
     _configure(environ, binaries.of_home(environ), account.owner_of(data))
     os.kill(pid, signal.SIGHUP)
@@ -122,13 +148,12 @@ def reload(environ: Mapping[str, str]) -> None:
 def state(environ: Mapping[str, str]) -> State:
     """What runs, as the kernel and the server themselves say."""
     data = data_directory(environ)
-    pid = _pid(data)
-    alive = pid is not None and _is_postmaster(pid, data)
+    pid = _postmaster(data)
     version = data / "PG_VERSION"
     return State(
-        running=alive,
-        pid=pid if alive else None,
-        phase=_phase(data) if alive else None,
+        running=pid is not None,
+        pid=pid,
+        phase=_phase(data) if pid is not None else None,
         version=version.read_text().strip() if version.exists() else None,
         data=data,
     )
@@ -168,7 +193,7 @@ def initialise(environ: Mapping[str, str], programs: binaries.Binaries, user: ac
         ]  # fmt: skip
         if configuration.is_test(environ):
             command.append("--no-sync")
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **user.popen())  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **user.popen())
         if done.returncode:
             raise errors.StartFailed(log="initdb", lines=(done.stderr or done.stdout).strip())
         (nest / "data").rename(data)
@@ -210,7 +235,6 @@ def _configure(environ: Mapping[str, str], programs: binaries.Binaries, user: ac
     home, data = place.home(environ), data_directory(environ)
     chosen = configuration.settings(
         environ,
-        programs,
         memory=configuration.memory_of_machine(),
         codecs=_codecs(programs),
         archive=archive.spool(environ) if archive.is_enabled(environ) else None,
@@ -225,14 +249,15 @@ def _configure(environ: Mapping[str, str], programs: binaries.Binaries, user: ac
 
 
 def _spawn(
-    environ: Mapping[str, str], programs: binaries.Binaries, user: account.Account
+    environ: Mapping[str, str], programs: binaries.Binaries, user: account.Account, alive: int
 ) -> subprocess.Popen[bytes]:
     log = place.home(environ) / "log" / "startup.log"
     with log.open("wb") as output:
         # Its own session: Ctrl-C at our terminal must not stop the ledger's database.
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             [programs.program("postgres"), "-D", str(data_directory(environ))],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **user.popen(),
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            pass_fds=(alive,), **user.popen(),
         )  # fmt: skip
 
 
@@ -249,7 +274,7 @@ def _codecs(programs: binaries.Binaries) -> frozenset[str]:
     config = Path(programs.program("pg_config"))
     if not config.exists():
         return frozenset()
-    said = subprocess.run([str(config), "--configure"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    said = subprocess.run([str(config), "--configure"], capture_output=True, text=True, check=False).stdout
     return frozenset(codec for codec in ("lz4", "zstd") if f"--with-{codec}" in said)
 
 
@@ -269,17 +294,52 @@ def _check_reachable(home: Path, programs: binaries.Binaries, user: account.Acco
         home.chmod(home.stat().st_mode | 0o711)
     wanted = (*reversed(home.parents), home, programs.directory)
     for path in dict.fromkeys(wanted):
-        done = subprocess.run(["test", "-x", str(path)], check=False, **user.popen())  # noqa: S603, S607
+        done = subprocess.run(["/usr/bin/test", "-x", str(path)], check=False, **user.popen())
         if done.returncode:
             raise errors.HomeClosed(user=user.name, path=path)
 
 
-def _pid(data: Path) -> int | None:
+def _take(home: Path) -> int | None:
+    """The lock that every process of a running server holds, by a descriptor it inherited; None if held.
+
+    It outlives the postmaster as long as one of its children lives, and no longer: neither a zombie nor
+    a process that got the old number holds it.
+    """
+    descriptor = os.open(home / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        first = (data / "postmaster.pid").read_text().splitlines()[0]
-        return int(first)
-    except (FileNotFoundError, IndexError, ValueError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
         return None
+    return descriptor
+
+
+def _postmaster(data: Path) -> int | None:
+    """The process that serves this directory: the number in its lock file, if that process works there."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        # PostgreSQL works in its data directory; a zombie works nowhere.
+        return pid if Path(f"/proc/{pid}/cwd").samefile(data) else None
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _declare_dead(home: Path, data: Path) -> None:
+    """Free the lock files whose process is gone but whose number is not: call holding the lock of `_take`.
+
+    PostgreSQL asks only whether a process of that number exists. It does when nobody collected the dead
+    postmaster, or after a restart of the machine or container. The number is replaced by an impossible
+    one; the other lines stay, for by them PostgreSQL makes sure that no old process shares its memory.
+    """
+    file = data / "postmaster.pid"
+    if _postmaster(data) is not None:
+        return
+    (home / "run" / f".s.PGSQL.{place.PORT}.lock").unlink(missing_ok=True)
+    if not file.exists():
+        return
+    _, *others = file.read_text().splitlines() or [""]
+    user = account.owner_of(data)
+    _write(file, "\n".join([str(IMPOSSIBLE_PID), *others, ""]), user)
 
 
 def _phase(data: Path) -> str | None:
@@ -289,17 +349,12 @@ def _phase(data: Path) -> str | None:
         return None
 
 
-def _is_postmaster(pid: int, data: Path) -> bool:
-    """Whether the process is the postmaster of this directory, alive: a pid alone proves nothing."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        # A zombie (its parent has not collected it) has no command line.
-        return len(words) > 2 and words[0].endswith(b"postgres") and os.fsencode(data) in words
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def _last_words(home: Path) -> str:
-    log = home / "log" / "startup.log"
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return " / ".join(lines[-5:])
+    """What the server said before it left: to us, and then to its own log."""
+    begun = (home / "log" / "startup.log").stat().st_mtime
+    said = []
+    for log in sorted((home / "log").glob("*.log"), key=lambda each: each.stat().st_mtime):
+        if log.stat().st_mtime >= begun:
+            said += log.read_text(errors="replace").splitlines()[-6:]
+    # What went as planned is of no interest here.
+    return " / ".join(line for line in said if not any(each in line for each in EXPECTED))

@@ -1,4 +1,4 @@
-"""What the embedded server is told: `tallystick.conf`, `pg_hba.conf` and `pg_ident.conf`, written at each start.
+"""What the embedded server is told: its settings and who is admitted, written at each start.
 
 Durability is never traded for speed outside the test profile. What an operator adds belongs in
 `<home>/postgresql.conf`, which is read last.
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tallystick.core.postgres import errors, place
-from tallystick.core.postgres.binaries import Binaries
 
 INCLUDE = "include_if_exists = 'tallystick.conf'"
 MB = 1024 * 1024
@@ -27,7 +26,6 @@ def is_test(environ: Mapping[str, str]) -> bool:
 
 def settings(
     environ: Mapping[str, str],
-    binaries: Binaries,
     *,
     memory: int,
     codecs: frozenset[str],
@@ -73,7 +71,8 @@ def settings(
         "log_truncate_on_rotation": "on",
         "log_rotation_age": "1d",
         "log_rotation_size": "0",
-        "log_destination": "jsonlog",
+        "log_destination": "stderr",  # jsonlog writes DETAIL at any verbosity
+        "log_line_prefix": "%m [%p] %q%u@%d ",
         "log_error_verbosity": "terse",
         "log_min_error_statement": "panic",
         "log_parameter_max_length": "0",
@@ -119,9 +118,14 @@ def settings(
 
 def rendered(chosen: Mapping[str, str], home: Path) -> str:
     """`tallystick.conf`."""
-    lines = ["# Written by Tallystick at each start. Put your own settings into the file named last."]
+    lines = [
+        "# Written by Tallystick at each start. Your own settings belong into postgresql.conf in the home."
+    ]
     lines += [f"{name} = {quoted(value)}" for name, value in chosen.items()]
-    return "\n".join([*lines, f"include_if_exists = {quoted(str(home / 'postgresql.conf'))}", ""])
+    own = home / "postgresql.conf"
+    if own.exists():
+        lines.append(f"include = {quoted(str(own))}")
+    return "\n".join([*lines, ""])
 
 
 def quoted(value: str) -> str:

@@ -54,7 +54,7 @@ class OtherMajor(Refusal):
 
 
 class StartFailed(Refusal):
-    """PostgreSQL did not start. Its last lines in {log} were: {lines}"""
+    """PostgreSQL did not start. Its last words (see {log}) were: {lines}"""
 
 
 class NotAdmitted(Refusal):

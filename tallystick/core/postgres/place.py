@@ -69,7 +69,7 @@ class Target:
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """The state directory: TALLYSTICK_HOME, else /var/lib/tallystick for root, else ~/.local/share/tallystick."""
+    """The state directory: TALLYSTICK_HOME, else the usual place for root or for a user."""
     given = environ.get("TALLYSTICK_HOME", "")
     if given:
         return Path(given).expanduser().absolute()

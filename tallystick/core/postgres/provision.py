@@ -38,7 +38,7 @@ def check_version(connection: psycopg.Connection, setting: str) -> str:
 
 def roles(connection: psycopg.Connection, environ: Mapping[str, str], setting: str) -> None:
     """The four roles exist, may log in, and may nothing else."""
-    found = dict(connection.execute(EXCESS, ([str(role) for role in Role],)).fetchall())
+    found: dict[str, str] = dict(connection.execute(EXCESS, ([str(role) for role in Role],)).fetchall())
     for role in Role:
         if role not in found:
             try:
@@ -100,7 +100,8 @@ def schema(connection: psycopg.Connection) -> None:
         _try(connection, "grant usage on schema public to {}", sql.Identifier(role))
     row = connection.execute(
         "select has_schema_privilege(%s, 'public', 'create'),"
-        " bool_or(has_schema_privilege(users, 'public', 'create')), bool_and(has_schema_privilege(users, 'public', 'usage'))"
+        " bool_or(has_schema_privilege(users, 'public', 'create')),"
+        " bool_and(has_schema_privilege(users, 'public', 'usage'))"
         " from unnest(%s::text[]) users",
         (str(Role.OWNER), [str(role) for role in USERS]),
     ).fetchone()
@@ -116,7 +117,8 @@ def _passwords(connection: psycopg.Connection, environ: Mapping[str, str]) -> No
         if place.URL_SETTINGS[role] in environ or "password" not in parameters:
             continue
         try:
-            psycopg.connect(**{**parameters, "dbname": connection.info.dbname}, connect_timeout=10).close()
+            dsn = place.Target({**parameters, "dbname": connection.info.dbname}).dsn
+            psycopg.connect(dsn, connect_timeout=10).close()
         except psycopg.OperationalError:
             # The verifier is computed here: the password itself never travels, nor enters a server log.
             verifier = connection.pgconn.encrypt_password(
@@ -136,7 +138,7 @@ def _join_owner(connection: psycopg.Connection) -> None:
 
 
 def _try(connection: psycopg.Connection, statement: str, *parts: sql.Identifier) -> None:
-    """Run what an administrator may already have done; `schema` and the first session tell whether it is so."""
+    """Run what an administrator may have done already; `schema` and the first session tell."""
     try:
         connection.execute(sql.SQL(statement).format(*parts))
     except psycopg.errors.InsufficientPrivilege:
