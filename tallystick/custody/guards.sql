@@ -1,0 +1,261 @@
+-- What the database itself refuses, whoever writes: the service, or somebody with psql and the writer's role.
+--
+-- Row constraints look at numbers alone (an account number says its book, family and asset; an authorisation
+-- number says whose it is). What needs more rows is checked once a statement, not once a row, and completed
+-- by a deferred check once a batch. Measured: docs/decisions/0103-checks-once-a-statement.md.
+
+-- ── transfers: each row by itself ────────────────────────────────────────────────────────────────────────
+
+alter table custody_transfer
+    add constraint custody_transfer_sound check (
+        amount_minor between 1 and 1000000000000000
+        and kind between 1 and 5
+        and debit_account <> credit_account
+        and debit_account / 1000000000000000 = book_id
+        and credit_account / 1000000000000000 = book_id
+        and debit_account / 10000000000 % 10000 = credit_account / 10000000000 % 10000
+        and (kind in (3, 4, 5)) = (pending_position is not null)
+        and (kind = 2 or expires_at is null)
+        and (metadata is null or metadata is json object)
+    ),
+    -- Client money (1) reaches own money (2) only as a fee on an entitlement (authorisation kind 3); own money
+    -- never reaches clients, banks' control accounts or suspense back but to reverse such a fee or its payout.
+    add constraint custody_transfer_border check (
+        reverses_position is not null
+        or case debit_account / 100000000000000 % 10
+            when 1 then credit_account / 100000000000000 % 10 <> 2 or authorisation % 10 = 3
+            when 2 then credit_account / 100000000000000 % 10 in (2, 3)
+            else credit_account / 100000000000000 % 10 <> 2
+        end
+    ),
+    -- Every debit of a client names an authorisation by that client.
+    add constraint custody_transfer_authorised check (
+        debit_account / 100000000000000 % 10 <> 1
+        or reverses_position is not null
+        or (authorisation is not null and authorisation / 100000000 = debit_account % 10000000000)
+    );
+
+-- A pending transfer is settled once; a transfer is reversed once.
+create unique index custody_transfer_settles on custody_transfer (book_id, pending_position)
+    where pending_position is not null;
+create unique index custody_transfer_reverses on custody_transfer (book_id, reverses_position)
+    where reverses_position is not null;
+
+-- ── entries: each row by itself ──────────────────────────────────────────────────────────────────────────
+
+-- Clients, own money and suspense can never be overdrawn, held money included; only a control account can.
+alter table custody_entry
+    add constraint custody_entry_sound check (
+        debits_posted >= 0 and credits_posted >= 0 and debits_pending >= 0 and credits_pending >= 0
+        and (account / 100000000000000 % 10 = 3 or credits_posted - debits_posted - debits_pending >= 0)
+    );
+
+-- ── a batch: positions without a gap, in commit order ────────────────────────────────────────────────────
+
+create function custody_transfer_batch() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, public as
+$$
+declare
+    batch record;
+    head record;
+begin
+    for batch in
+        select book_id, min(position) as first_position, max(position) as last_position, count(*) as transfers,
+               min(recorded_at) as recorded_from, max(recorded_at) as recorded_at
+        from posted group by book_id
+    loop
+        -- The book's order is decided under this lock, held to the commit. The service holds it already.
+        perform pg_advisory_xact_lock(1952541804, batch.book_id);
+        select last_position, recorded_at into head
+        from custody_batch where book_id = batch.book_id order by last_position desc limit 1;
+        if batch.first_position <> coalesce(head.last_position, 0) + 1
+            or batch.last_position - batch.first_position + 1 <> batch.transfers then
+            raise exception 'positions % to % of book % do not follow position %',
+                batch.first_position, batch.last_position, batch.book_id, coalesce(head.last_position, 0)
+                using errcode = 'integrity_constraint_violation', constraint = 'custody_batch_gap_free';
+        end if;
+        if batch.recorded_from <> batch.recorded_at or batch.recorded_at < head.recorded_at then
+            raise exception 'book % was last posted to at %; % is before it or not one time',
+                batch.book_id, head.recorded_at, batch.recorded_from
+                using errcode = 'integrity_constraint_violation', constraint = 'custody_batch_time';
+        end if;
+        insert into custody_batch (book_id, first_position, last_position, recorded_at)
+        values (batch.book_id, batch.first_position, batch.last_position, batch.recorded_at);
+    end loop;
+    return null;
+end
+$$;
+
+create trigger custody_transfer_batch after insert on custody_transfer
+    referencing new table as posted for each statement execute function custody_transfer_batch();
+
+-- ── a batch: two entries a transfer, each moved by its transfer and nothing else ─────────────────────────
+
+create table custody_batch_entries (
+    book_id smallint not null,
+    last_position bigint not null,
+    primary key (book_id, last_position)
+);
+comment on table custody_batch_entries is 'Batches whose entries have been checked against their transfers.';
+
+create function custody_entry_batch() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, public as
+$$
+declare
+    book int;
+    books int;
+    entries bigint;
+    batch record;
+    sound bigint;
+begin
+    select min(account / 1000000000000000), count(distinct account / 1000000000000000), count(*)
+    into book, books, entries from counted;
+    if entries = 0 then
+        return null;
+    end if;
+    select first_position, last_position, xmin into batch
+    from custody_batch where book_id = book order by last_position desc limit 1;
+    if books > 1 or batch is null or batch.xmin <> pg_current_xact_id()::xid
+        or entries <> 2 * (batch.last_position - batch.first_position + 1) then
+        raise exception 'entries come two to a transfer, in the transaction of their transfers'
+            using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_of_batch';
+    end if;
+
+    -- Each entry moved its account by what its transfer says, starting from the account's entry before it.
+    with legs as (
+        select position, debit_account as account, kind, amount_minor, pending_position, true as is_debit
+        from custody_transfer
+        where book_id = book and position between batch.first_position and batch.last_position
+        union all
+        select position, credit_account, kind, amount_minor, pending_position, false
+        from custody_transfer
+        where book_id = book and position between batch.first_position and batch.last_position
+    ), moved as (
+        select account, position,
+            debits_posted, credits_posted, debits_pending, credits_pending,
+            lag(debits_posted) over before as before_debits_posted,
+            lag(credits_posted) over before as before_credits_posted,
+            lag(debits_pending) over before as before_debits_pending,
+            lag(credits_pending) over before as before_credits_pending
+        from counted window before as (partition by account order by position)
+    ), compared as (
+        select kind, is_debit, amount_minor, pending_position,
+            debits_posted - coalesce(before_debits_posted, earlier.o_debits_posted, 0) as d_posted,
+            credits_posted - coalesce(before_credits_posted, earlier.o_credits_posted, 0) as c_posted,
+            debits_pending - coalesce(before_debits_pending, earlier.o_debits_pending, 0) as d_pending,
+            credits_pending - coalesce(before_credits_pending, earlier.o_credits_pending, 0) as c_pending
+        from moved
+        join legs using (account, position)
+        left join lateral (
+            select debits_posted as o_debits_posted, credits_posted as o_credits_posted,
+                   debits_pending as o_debits_pending, credits_pending as o_credits_pending
+            from custody_entry
+            where moved.before_debits_posted is null and account = moved.account and position < batch.first_position
+            order by position desc limit 1
+        ) earlier on moved.before_debits_posted is null
+    )
+    select count(*) into sound from compared
+    where case
+        when is_debit then
+            c_posted = 0 and c_pending = 0
+            and d_posted = case kind when 1 then amount_minor when 3 then amount_minor else 0 end
+            and case kind when 1 then d_pending = 0 when 2 then d_pending = amount_minor
+                else d_pending = -(select t.amount_minor from custody_transfer t
+                                   where t.book_id = book and t.position = pending_position) end
+        else
+            d_posted = 0 and d_pending = 0
+            and c_posted = case kind when 1 then amount_minor when 3 then amount_minor else 0 end
+            and case kind when 1 then c_pending = 0 when 2 then c_pending = amount_minor
+                else c_pending = -(select t.amount_minor from custody_transfer t
+                                   where t.book_id = book and t.position = pending_position) end
+    end;
+    if sound <> entries then
+        raise exception '% of % entries do not follow from their transfers', entries - sound, entries
+            using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_follows';
+    end if;
+    insert into custody_batch_entries values (book, batch.last_position);
+    return null;
+end
+$$;
+
+create trigger custody_entry_batch after insert on custody_entry
+    referencing new table as counted for each statement execute function custody_entry_batch();
+
+create function custody_batch_complete() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, public as
+$$
+begin
+    if not exists (select from custody_batch_entries
+                   where book_id = new.book_id and last_position = new.last_position) then
+        raise exception 'positions % to % of book % have no entries',
+            new.first_position, new.last_position, new.book_id
+            using errcode = 'integrity_constraint_violation', constraint = 'custody_batch_complete';
+    end if;
+    return null;
+end
+$$;
+
+create constraint trigger custody_batch_complete after insert on custody_batch
+    deferrable initially deferred for each row execute function custody_batch_complete();
+
+-- ── uses: as often and as much as the client allowed ─────────────────────────────────────────────────────
+
+create function custody_use_allowed() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, public as
+$$
+declare
+    beyond bigint;
+begin
+    select count(*) into beyond
+    from consumed c left join custody_authorisation a on a.number = c.authorisation
+    where a.number is null or c.use > a.uses_max or c.used_minor > a.total_max_minor or c.use < 1;
+    if beyond > 0 then
+        raise exception '% uses go beyond what their authorisations allow', beyond
+            using errcode = 'integrity_constraint_violation', constraint = 'custody_use_allowed';
+    end if;
+    return null;
+end
+$$;
+
+create trigger custody_use_allowed after insert on custody_authorisation_use
+    referencing new table as consumed for each statement execute function custody_use_allowed();
+
+-- ── nothing is changed or taken away, by nobody ──────────────────────────────────────────────────────────
+
+create function custody_append_only() returns trigger language plpgsql as
+$$
+begin
+    raise exception '% is append-only', tg_table_name
+        using errcode = 'insufficient_privilege';
+end
+$$;
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array[
+        'custody_transfer', 'custody_entry', 'custody_authorisation_use', 'custody_batch', 'custody_batch_entries',
+        'custody_transfer_refusal', 'custody_account', 'custody_account_state', 'custody_authorisation',
+        'custody_authorisation_withdrawal', 'custody_signing_key', 'custody_book', 'custody_asset'
+    ] loop
+        execute format('create trigger custody_append_only before update or delete or truncate on %I '
+                       'for each statement execute function custody_append_only()', name);
+    end loop;
+end
+$$;
+
+-- ── who may ──────────────────────────────────────────────────────────────────────────────────────────────
+
+create sequence custody_account_serial as bigint maxvalue 9999999999;
+comment on sequence custody_account_serial is 'The last ten digits of account numbers: unique in the database.';
+
+grant select on custody_book, custody_asset, custody_account, custody_account_state, custody_signing_key,
+    custody_authorisation, custody_authorisation_withdrawal, custody_batch, custody_batch_entries,
+    custody_transfer, custody_entry, custody_authorisation_use, custody_transfer_refusal
+    to tallystick_app, tallystick_ledger_writer, tallystick_auditor;
+grant insert on custody_book, custody_asset, custody_account, custody_account_state, custody_signing_key,
+    custody_authorisation, custody_authorisation_withdrawal to tallystick_app;
+grant usage on sequence custody_account_serial to tallystick_app;
+grant insert on custody_transfer, custody_entry, custody_authorisation_use, custody_transfer_refusal
+    to tallystick_ledger_writer;
