@@ -6,16 +6,226 @@ These commands belong to no domain. Each imports what it needs when it is called
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
+from tallystick.cli import ground, processes
+
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout, where there is one: an installed package has no tests beside it."""
+
+BESIDE_THE_WEB: tuple[tuple[str, ...], ...] = ()
+"""Commands of `tallystick` that run beside the web server for as long as it does, each its own process
+and its own database role: `("ledger", "post")`, say."""
+
+READY_SECONDS_MAX = 60
+
+
+@click.command()
+@click.option("--plan", is_flag=True, help="Only list what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def migrate(*, plan: bool, as_json: bool) -> None:
+    """Make or upgrade the tables, as the owner; starts the database server where it must."""
+    with ground.refusals(as_json=as_json):
+        server = ground.stand(quiet=as_json)
+        from django.core.management import call_command
+
+        pending = unapplied("owner")
+        if not plan:
+            # Each migration also says what each role may do with its tables.
+            call_command("migrate", database="owner", interactive=False, verbosity=0)
+    if as_json:
+        answer = {"server": server.version, "database": server.database, "migrations": pending}
+        click.echo(json.dumps({**answer, "applied": not plan}))
+        return
+    for name in pending:
+        click.echo(f"{'pending' if plan else 'applied'}  {name}")
+    if not pending:
+        click.echo(f"Nothing to do: database {server.database} is up to date.")
+
+
+def unapplied(alias: str) -> list[str]:
+    """The migrations this code has and the database lacks, in their order."""
+    from django.db import connections
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connections[alias])
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+@click.command()
+@click.option("--strict", is_flag=True, help="Fail on warnings too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(*, strict: bool, as_json: bool) -> None:
+    """Say whether this installation is fit for other people's money; exit 1 where it is not."""
+    with ground.refusals(as_json=as_json):
+        ground.stand(quiet=as_json)
+        from tallystick.cli import checks
+
+        findings = checks.findings(os.environ)
+    failing = {"error", "warning"} if strict else {"error"}
+    failed = any(finding.level in failing for finding in findings)
+    if as_json:
+        rows = [
+            {"name": each.name, "level": each.level, "detail": each.detail, "remedy": each.remedy}
+            for each in findings
+        ]
+        click.echo(json.dumps({"fit": not failed, "findings": rows}, ensure_ascii=False))
+    else:
+        colours = {"ok": "green", "warning": "yellow", "error": "red"}
+        for each in findings:
+            level = click.style(f"{each.level:<8}", fg=colours[each.level])
+            click.echo(f"{level} {each.name:<22} {each.detail}")
+            if each.remedy:
+                click.echo(f"{'':<31} {each.remedy}")
+    sys.exit(1 if failed else 0)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Web processes.")
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads in each.")
+@click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False), help="A PEM file.")
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="A PEM file, PKCS#8.")
+def serve(
+    *, host: str, port: int, workers: int, threads: int, tls_certificate: str | None, tls_key: str | None
+) -> None:
+    """Serve the pages and the API, with the processes that belong to them, until stopped."""
+    if bool(tls_certificate) != bool(tls_key):
+        raise click.UsageError("--tls-certificate and --tls-key belong together")
+    tls = ("--ssl-certificate", tls_certificate, "--ssl-keyfile", tls_key) if tls_certificate else ()
+    with ground.refusals():
+        ground.stand()
+        if pending := unapplied("default"):
+            raise click.ClickException(
+                f"{len(pending)} migrations are not applied: run `tallystick migrate` first"
+            )
+        from django.conf import settings
+
+        if settings.SECURE_SSL_REDIRECT and not tls:
+            ground.say(
+                "Expecting a proxy that ends TLS in front (TALLYSTICK_PROXIES=1)."
+                " To look at it on this machine alone: TALLYSTICK_INSECURE_HTTP=1."
+            )
+
+    def announce(address: str) -> None:
+        ground.say(f"Ready at {address}")
+
+    code = serving(
+        host, port, workers=workers, threads=threads, tls=[str(part) for part in tls], ready=announce
+    )
+    sys.exit(code)
+
+
+def serving(
+    host: str,
+    port: int,
+    *,
+    workers: int = 1,
+    threads: int = 4,
+    tls: Sequence[str] = (),
+    ready: Callable[[str], None],
+) -> int:
+    """Run the web server and what belongs beside it until stopped; `ready` is told the address once.
+
+    The exit code is that of whichever process ended first, 0 when stopped.
+    """
+    from django.conf import settings
+
+    # WhiteNoise warns of a directory that is not there, although every file comes from the package.
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+    port = port or _free_port(host)
+    measures = tempfile.mkdtemp(prefix="tallystick-metrics-")
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tallystick.settings"}
+    if workers > 1:
+        # Each worker counts for itself; `/metrics` then adds them up from this directory.
+        environ["PROMETHEUS_MULTIPROC_DIR"] = measures
+    granian = ["granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
+    size = ["--workers", str(workers), "--blocking-threads", str(threads), "--log-level", "warning"]
+    lasting = ["--respawn-failed-workers", "--workers-kill-timeout", "15"]
+    web = processes.Process(
+        "web",
+        processes.python("-m", *granian, *size, *lasting, *tls, "tallystick.wsgi:application"),
+        environ=environ,
+    )
+    beside = [
+        processes.Process(
+            " ".join(command), processes.python("-m", "tallystick", *command), environ, essential=False
+        )
+        for command in BESIDE_THE_WEB
+    ]
+    scheme = "https" if tls else "http"
+    shown = "localhost" if host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else host  # noqa: S104
+
+    def watch() -> None:
+        _wait_until_ready(host, port, tls=bool(tls))
+        ready(f"{scheme}://{shown}:{port}/")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        return processes.run([web, *beside], say=ground.say)
+    finally:
+        shutil.rmtree(measures, ignore_errors=True)
+
+
+def _wait_until_ready(host: str, port: int, *, tls: bool) -> None:
+    """Ask `/readyz` until it says yes. A no that stays is told once, with what is missing."""
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    began, told = time.monotonic(), False
+    while True:
+        answer = _readiness(target, port, tls=tls)
+        if answer.get("ready"):
+            return
+        if not told and time.monotonic() - began > READY_SECONDS_MAX:
+            told = True
+            missing = ", ".join(name for name, is_there in answer.items() if not is_there) or "no answer"
+            ground.say(f"Not ready after {READY_SECONDS_MAX} s: {missing}")
+        time.sleep(0.1)
+
+
+def _readiness(host: str, port: int, *, tls: bool) -> dict[str, bool]:
+    import ssl
+
+    from django.conf import settings
+
+    # Our own server on our own address: the certificate names the outside.
+    context = ssl._create_unverified_context()  # noqa: S323
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=5, context=context)
+        if tls
+        else http.client.HTTPConnection(host, port, timeout=5)
+    )
+    known = [name for name in settings.ALLOWED_HOSTS if not name.startswith((".", "*"))]
+    try:
+        connection.request("GET", "/readyz", headers={"Host": known[0] if known else "localhost"})
+        answer = json.loads(connection.getresponse().read())
+        return answer if isinstance(answer, dict) else {}
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
+    finally:
+        connection.close()
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -1,0 +1,63 @@
+"""The ground a command stands on: a running database server, Django set up, refusals told in a line.
+
+Promises: whoever types `tallystick X` need not have started anything before; a refusal ends the command
+with exit code 2 and one line (or, with `--json`, one JSON object), a fault with its traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+
+import click
+
+from tallystick.core import postgres
+
+
+def stand(*, quiet: bool = False) -> postgres.Server:
+    """The server runs, its database and roles are there, and models can be imported. Safe to repeat."""
+    server = postgres.ensure(os.environ, notice=_silent if quiet else say)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tallystick.settings")
+    import django
+
+    django.setup()
+    return server
+
+
+def say(line: str) -> None:
+    """Tell the person; the answer itself goes to standard output alone."""
+    click.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def refusals(*, as_json: bool = False) -> Iterator[None]:
+    """Around a command's body: what was refused is said in one line, and the exit code is 2."""
+    try:
+        yield
+    except Exception as failure:
+        told = _told(failure)
+        if told is None:
+            raise
+        code, message = told
+        if as_json:
+            click.echo(json.dumps({"refused": code, "detail": message}, ensure_ascii=False))
+        else:
+            say(message)
+        sys.exit(2)
+
+
+def _told(failure: Exception) -> tuple[str, str] | None:
+    from tallystick.core import errors
+
+    if isinstance(failure, errors.Refusal):
+        return failure.code, failure.message
+    if isinstance(failure, postgres.Refusal):
+        return type(failure).__name__, str(failure)
+    return None
+
+
+def _silent(_: str) -> None:
+    pass
