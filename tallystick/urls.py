@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from tallystick.web import errors, health, landing
+from tallystick.web import errors, health, landing, sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.alive, name="healthz"),
@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", health.metrics, name="metrics"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("account/", include("allauth.urls")),
+    path("sign-in/link/<str:token>", sign_in.link, name="sign-in-link"),
     path("", landing.landing, name="landing"),
     path("home/", landing.home, name="home"),
 ]

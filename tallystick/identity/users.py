@@ -72,8 +72,13 @@ def find(db: Db, username: str) -> User | None:
     return User.objects.using(db).filter(username=username).first()
 
 
-def people(db: Db) -> Sequence[Person]:
+def people(db: Db, *, actor: Actor) -> Sequence[Person]:
     """Everyone who can sign in, with the roles they hold, by user name."""
+    access.require(db, actor, "identity.read_users")
+    return _people(db)
+
+
+def _people(db: Db) -> list[Person]:
     last = RoleChange.objects.using(db).order_by("user_id", "role", "-id").distinct("user_id", "role")
     held: dict[int, set[Role]] = {}
     for change in last:
@@ -169,7 +174,7 @@ def create_administrator(
     with transaction.atomic(using=db):
         # Two first administrators at one moment would each see none.
         _lock_first_administrator(db)
-        if any(Role.ADMINISTRATOR in person.roles and person.is_active for person in people(db)):
+        if any(Role.ADMINISTRATOR in person.roles and person.is_active for person in _people(db)):
             raise errors.AdministratorExists
         user = create(db, username, name=name, password=password, actor=actor, now=now)
         grant(db, user.pk, Role.ADMINISTRATOR, reason="The first administrator.", actor=actor, now=now)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from tallystick.core.errors import Refusal
 from tallystick.identity.errors import AccessDenied
+from tallystick.web import observation
 
 
 def denied(request: HttpRequest, denial: AccessDenied) -> HttpResponse:
@@ -38,8 +41,9 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, without a query: what broke may be the database."""
-    return render(request, "errors/500.html", status=500)
+    """500, without a query and without the session: what broke may be the database."""
+    page = render_to_string("errors/500.html", {"request_id": observation.request_id.get()})
+    return HttpResponse(page, status=500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -53,5 +57,22 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     return render(
-        request, "errors/error.html", {"status": status, "title": title, "message": message}, status=status
+        request,
+        "errors/error.html",
+        {
+            "status": status,
+            "title": title,
+            "message": message,
+            "back": _back(request),
+            "request_id": observation.request_id.get(),
+        },
+        status=status,
     )
+
+
+def _back(request: HttpRequest) -> str:
+    """The page of ours that led here, or nothing."""
+    referrer = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(referrer, {request.get_host()}, request.is_secure()):
+        return ""
+    return "" if referrer == request.build_absolute_uri() else referrer

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+
+from tallystick.web import navigation
+from tallystick.web.session import actor
 
 
 def landing(request: HttpRequest) -> HttpResponse:
@@ -11,6 +15,10 @@ def landing(request: HttpRequest) -> HttpResponse:
     return render(request, "landing.html")
 
 
+@login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Where signing in leads."""
-    return render(request, "landing.html")
+    """Where signing in leads: the first page of this role's menu, or a word on how to get a role."""
+    entries = navigation.of(actor(request), request.path)
+    if entries:
+        return redirect(entries[0].url)
+    return render(request, "no_role.html")

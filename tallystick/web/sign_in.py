@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.http import HttpRequest
+from allauth.core import ratelimit
+from django.contrib.auth import login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from tallystick.core.db import APP
+from tallystick.core.errors import Refusal
+from tallystick.identity import sign_in, users
+from tallystick.identity.models import User
+
+_BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -11,3 +25,37 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def post_login(self, request: HttpRequest, user: User, **details: object) -> HttpResponseBase:
+        users.record_sign_in(APP, user, method="password", now=timezone.now())
+        response: HttpResponseBase = super().post_login(request, user, **details)
+        return response
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def link(request: HttpRequest, token: str) -> HttpResponseBase:
+    """Opening a link only shows whom it signs in: mail scanners open links too. The button uses it up."""
+    if limited := ratelimit.consume_or_429(request, action="login"):
+        return limited  # type: ignore[no-any-return]
+    now = timezone.now()
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    following = (
+        wanted if url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure()) else ""
+    )
+    try:
+        if request.method == "POST":
+            user = sign_in.use(APP, token, now=now)
+            login(request, user, backend=_BACKEND)
+            return redirect(following or "home")
+        holder = sign_in.holder(APP, token, now=now)
+    except Refusal as refusal:
+        return _page(request, {"refusal": refusal.message}, status=410)
+    return _page(request, {"holder": str(holder), "next": following})
+
+
+def _page(request: HttpRequest, context: dict[str, str], *, status: int = 200) -> HttpResponse:
+    response = render(request, "account/link.html", context, status=status)
+    # The address is the secret: it goes to nobody else.
+    response["Referrer-Policy"] = "no-referrer"
+    return response
