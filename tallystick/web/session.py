@@ -44,9 +44,10 @@ class ActorMiddleware:
 
 def of(request: HttpRequest) -> Actor:
     """Whoever is signed in, or nobody."""
-    if not request.user.is_authenticated:
-        return access.NOBODY
-    return users.actor(APP, request.user.pk)
+    found = users.actor(APP, request.user.pk) if request.user.is_authenticated else access.NOBODY
+    # For the log line, which must not look anyone up itself.
+    request.actor_id = found.id  # type: ignore[attr-defined]
+    return found
 
 
 def actor(request: HttpRequest) -> Actor:
