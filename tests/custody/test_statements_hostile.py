@@ -1,0 +1,166 @@
+"""Files made to harm: each is answered quickly, in little memory, and nothing outside is touched."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+from typing import BinaryIO, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tallystick.custody.statements import errors, file, rows, xml_stream
+from tests.custody.statement_samples import Endless, camt, camt_entry, camt_statement, mt940
+
+SOUND = camt(camt_statement(camt_entry()))
+
+ATTACKS = {
+    "entity_declared": (
+        b'<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "b">]>' + SOUND.split(b"?>", 1)[1],
+        errors.UnsafeXml,
+    ),
+    "billion_laughs": (
+        b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">'
+        + b"".join(
+            b'<!ENTITY lol%d "%s">' % (n, b"&lol%d;" % (n - 1) * 10 if n > 1 else b"&lol;" * 10)
+            for n in range(1, 10)
+        )
+        + b"]><Document xmlns='urn:iso:std:iso:20022:tech:xsd:camt.053.001.08'>&lol9;</Document>",
+        errors.UnsafeXml,
+    ),
+    "external_entity": (
+        b'<?xml version="1.0"?><!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+        + SOUND.split(b"?>", 1)[1],
+        errors.UnsafeXml,
+    ),
+    "external_dtd": (
+        b'<?xml version="1.0"?><!DOCTYPE Document SYSTEM "http://127.0.0.1:9/x.dtd">'
+        + SOUND.split(b"?>", 1)[1],
+        errors.UnsafeXml,
+    ),
+    "undefined_entity": (SOUND.replace(b"S1", b"&nothing;"), errors.BrokenXml),
+    "deep_nesting": (SOUND.replace(b"<GrpHdr/>", b"<a>" * 5_000 + b"</a>" * 5_000), errors.TooLarge),
+    "long_text": (SOUND.replace(b"S1", b"x" * 1_000_000), errors.TooLarge),
+    "long_attribute": (SOUND.replace(b"<GrpHdr/>", b'<a b="' + b"x" * 3_000_000 + b'"/>'), errors.TooLarge),
+    "many_elements": (SOUND.replace(b"<GrpHdr/>", b"<a/>" * 100_000), errors.TooLarge),
+    "cut_short": (SOUND[:-200], errors.BrokenXml),
+    "garbage_after": (SOUND + b"<more/>", errors.BrokenXml),
+    "invalid_utf8": (SOUND.replace(b"S1", b"\xff\xfe"), errors.BrokenXml),
+    "invalid_gbk": (
+        SOUND.replace(b'"1.0"?', b'"1.0" encoding="gbk"?').replace(b"S1", b"\xff\xff"),
+        errors.UnreadableText,
+    ),
+    "unknown_encoding": (SOUND.replace(b'"1.0"?', b'"1.0" encoding="martian"?'), errors.UnreadableText),
+    "codec_that_is_no_text": (SOUND.replace(b'"1.0"?', b'"1.0" encoding="zlib"?'), errors.UnreadableText),
+    "long_line": (mt940(":86:" + "x" * 100_000), errors.TooLarge),
+    "long_field": (mt940(":61:2603020302C10,00NTRFREF", ":86:x", *["y"] * 5_000), errors.TooLarge),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+def test_an_attack_is_refused(name: str) -> None:
+    """Each is refused for what it is, with the line where it shows."""
+    content, kind = ATTACKS[name]
+    judged = file.judge(io.BytesIO(content))
+    assert type(judged.refusal) is kind, judged
+    assert judged.refusal.line >= 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"   \n",
+        b"\x00" * 1_000,
+        b"%PDF-1.7\n",
+        b"PK\x03\x04",
+        b"a,b,c\n1,2,3\n",
+        b"<html><body/></html>",
+        b"<!DOCTYPE html><html/>",
+        b"<",
+        b"OFXHEADER:100\n",
+        b"{}",
+    ],
+)
+def test_what_is_no_statement_is_said_to_be_none(content: bytes) -> None:
+    """Nothing is wrong with such a file; it is only not ours."""
+    assert file.judge(io.BytesIO(content)).status == "not_a_statement"
+
+
+def test_a_file_over_the_limit_is_refused_unread() -> None:
+    """The size is judged before the content."""
+    with pytest.raises(errors.TooLarge):
+        file.reader(io.BytesIO(SOUND), bytes_max=100)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_file_gets_an_answer_and_never_a_wrong_sum(data: st.DataObject) -> None:
+    """Bytes cut, doubled or changed anywhere: an answer, never another error; what passes adds up."""
+    whole = data.draw(
+        st.sampled_from([SOUND, mt940(":61:2603020302C10,00NTRFREF", ":86:166?00a?20EREF+b?32c")])
+    )
+    at = data.draw(st.integers(0, len(whole) - 1))
+    until = data.draw(st.integers(at, min(len(whole), at + 40)))
+    damaged = whole[:at] + data.draw(st.binary(max_size=8)) + whole[until:]
+    judged = file.judge(io.BytesIO(damaged))
+    for statement in judged.statements if judged.sum_check == "ok" else ():
+        assert statement.opening_minor is not None
+        assert statement.closing_minor is not None
+        net = statement.credits_minor - statement.debits_minor
+        assert statement.opening_minor + net == statement.closing_minor
+
+
+def many(count: int) -> dict[str, BinaryIO]:
+    """A statement of `count` entries in each format, made as it is read."""
+    details = (
+        "<TxDtls><Refs><EndToEndId>E2E</EndToEndId></Refs><RmtInf><Ustrd>order 7</Ustrd></RmtInf></TxDtls>"
+    )
+    head, tail = camt(camt_statement("@@", opening="0", closing=f"{count}.00")).split(b"@@")
+    xml = Endless(head, camt_entry("1.00", details=details).encode() + b"\n", count, tail)
+    head, tail = mt940("@@", opening=":60F:C260301EUR0,", closing=f":62F:C260331EUR{count},").split(b"@@\r\n")
+    swift = Endless(head, b":61:2603020302C1,00NTRFREF//BANK\r\n:86:/EREF/E2E/REMI/order 7\r\n", count, tail)
+    return {"camt.053": cast(BinaryIO, xml), "mt940": cast(BinaryIO, swift)}
+
+
+def peak_bytes(source: BinaryIO) -> tuple[int, int]:
+    tracemalloc.start()
+    try:
+        entries = sum(isinstance(row, rows.Entry) for row in file.reader(source).read())
+        return entries, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["camt.053", "mt940"])
+def test_memory_does_not_grow_with_the_file(name: str) -> None:
+    """Ten times the entries take the memory of one time, give or take a buffer."""
+    _, small = peak_bytes(many(1_000)[name])
+    entries, large = peak_bytes(many(10_000)[name])
+    assert entries == 10_000
+    assert large < small + 1_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["camt.053", "mt940"])
+def test_two_hundred_thousand_entries_stream(name: str) -> None:
+    """A month of a large platform is read in less than four megabytes."""
+    entries, peak = peak_bytes(many(200_000)[name])
+    assert entries == 200_000
+    assert peak < 4_000_000
+
+
+def test_a_batch_larger_than_any_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Details are held until their entry ends, so their number is bounded."""
+    from tallystick.custody.statements import camt053
+
+    monkeypatch.setattr(camt053, "DETAILS_MAX", 10)
+    judged = file.judge(io.BytesIO(camt(camt_statement(camt_entry(details="<TxDtls/>" * 11)))))
+    assert isinstance(judged.refusal, errors.TooLarge)
+
+
+def test_bounds_leave_room_for_what_banks_send() -> None:
+    """The deepest path of the standard and the longest of its texts are well inside the bounds."""
+    assert xml_stream.DEPTH_MAX >= 2 * 20
+    assert xml_stream.TEXT_MAX >= 3 * 20_000
