@@ -12,6 +12,7 @@ import sys
 import click
 import psycopg
 
+from tallystick.cli import ground
 from tallystick.core import postgres as server
 from tallystick.core.postgres import account, binaries, cluster, errors, place
 
@@ -25,8 +26,8 @@ def postgres() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def start(as_json: bool) -> None:
     """Start the server, or adopt the one that runs; create roles and database where absent."""
-    with refusals(as_json):
-        found = server.ensure(os.environ, notice=lambda line: click.echo(line, err=True))
+    with ground.refusals(as_json=as_json):
+        found = server.ensure(os.environ, notice=ground.say)
     answer = {
         "embedded": found.embedded,
         "started": found.started,
@@ -45,7 +46,7 @@ def start(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def stop(as_json: bool) -> None:
     """Stop the server at once and cleanly; open sessions are ended."""
-    with refusals(as_json):
+    with ground.refusals(as_json=as_json):
         stopped = server.stop(os.environ)
     click.echo(json.dumps({"stopped": stopped}) if as_json else ("Stopped." if stopped else "Nothing ran."))
 
@@ -54,7 +55,7 @@ def stop(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """Say whether the server runs; exit 3 when it does not."""
-    with refusals(as_json):
+    with ground.refusals(as_json=as_json):
         answer = _status()
     if as_json:
         click.echo(json.dumps(answer))
@@ -72,7 +73,7 @@ def status(as_json: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(role: str, arguments: tuple[str, ...]) -> None:
     """Open psql as one of the roles, read-only unless told otherwise; ARGUMENTS go to psql."""
-    with refusals(False):
+    with ground.refusals():
         found = server.ensure(os.environ)
         if role == "superuser":
             administrator = place.administrator(os.environ)
@@ -119,21 +120,3 @@ def _status() -> dict[str, object]:
             assert row is not None
             answer["bytes"], answer["sessions"] = row
     return answer
-
-
-class refusals:
-    """Turns a refusal into one line (or one JSON object) and exit code 2, without a traceback."""
-
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
-        if isinstance(failure, errors.Refusal):
-            if self.as_json:
-                click.echo(json.dumps({"refused": type(failure).__name__, "detail": str(failure)}))
-            else:
-                click.echo(str(failure), err=True)
-            sys.exit(2)

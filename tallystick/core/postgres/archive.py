@@ -1,7 +1,7 @@
 """Whether a home keeps a continuous archive, and where its server lays down finished WAL segments.
 
-The server (as its own user) lays each segment into the spool; `tallystick.core.postgres.sealing`
-encrypts it into the repository and takes it away.
+The server (as its own user) lays each segment into the spool; `backup.seal` encrypts it into the
+repository and takes it away. So the server needs neither our Python nor the key.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,11 @@ def locked(environ: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def start(environ: Mapping[str, str], notice: Notice = silent) -> bool:
-    """Make the server run and answer; call under `locked`. True when this call started it."""
+def start(environ: Mapping[str, str], notice: Notice = silent, *, options: Sequence[str] = ()) -> bool:
+    """Make the server run and answer; call under `locked`. True when this call started it.
+
+    options: settings of this start only (`name=value`), as a recovery needs them.
+    """
     home, data = place.home(environ), data_directory(environ)
     _check_socket_path(home)
     if answers(environ):
@@ -101,7 +104,7 @@ def start(environ: Mapping[str, str], notice: Notice = silent) -> bool:
         try:
             _declare_dead(home, data)
             _configure(environ, programs, user)
-            process = _spawn(environ, programs, user, alive)
+            process = _spawn(environ, programs, user, alive, options)
         finally:
             # The server has its own copy of the descriptor; the lock is held until the last copy closes.
             os.close(alive)
@@ -249,14 +252,19 @@ def _configure(environ: Mapping[str, str], programs: binaries.Binaries, user: ac
 
 
 def _spawn(
-    environ: Mapping[str, str], programs: binaries.Binaries, user: account.Account, alive: int
+    environ: Mapping[str, str],
+    programs: binaries.Binaries,
+    user: account.Account,
+    alive: int,
+    options: Sequence[str],
 ) -> subprocess.Popen[bytes]:
     log = place.home(environ) / "log" / "startup.log"
+    command = [programs.program("postgres"), "-D", str(data_directory(environ))]
+    command += [f"--{each}" for each in options]
     with log.open("wb") as output:
         # Its own session: Ctrl-C at our terminal must not stop the ledger's database.
         return subprocess.Popen(
-            [programs.program("postgres"), "-D", str(data_directory(environ))],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             pass_fds=(alive,), **user.popen(),
         )  # fmt: skip
 
@@ -355,6 +363,6 @@ def _last_words(home: Path) -> str:
     said = []
     for log in sorted((home / "log").glob("*.log"), key=lambda each: each.stat().st_mtime):
         if log.stat().st_mtime >= begun:
-            said += log.read_text(errors="replace").splitlines()[-6:]
+            said += log.read_text(errors="replace").splitlines()[-12:]
     # What went as planned is of no interest here.
     return " / ".join(line for line in said if not any(each in line for each in EXPECTED))

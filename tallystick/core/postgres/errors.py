@@ -84,3 +84,67 @@ class RolesMissing(Refusal):
 
 class RoleTooStrong(Refusal):
     """The role {role} is {excess}. Tallystick keeps its rights apart by role, so none of its roles may be."""
+
+
+class BackupKeyMissing(Refusal):
+    """There is no backup key in {path}. Without the key no backup can be read; name its copy with
+    TALLYSTICK_BACKUP_KEY_FILE."""
+
+
+class BackupKeyOpen(Refusal):
+    """The backup key {path} can be read by other users of the machine. Run: chmod 600 {path}"""
+
+
+class BackupKeyUnreadable(Refusal):
+    """The file {path} is not a backup key: it must hold 64 hexadecimal digits."""
+
+
+class BackupWrongKey(Refusal):
+    """The file {path} was encrypted with the key {wanted}; the key given is {given}."""
+
+
+class BackupFileMissing(Refusal):
+    """The backup needs {path}, and it is not there."""
+
+
+class BackupDamaged(Refusal):
+    """The file {path} is not as it was written: {reason}. Nothing of it was used."""
+
+
+class NoBackup(Refusal):
+    """There is no backup in {path} that ends at or before {to}."""
+
+
+class ArchiveEnds(Refusal):
+    """The archive reaches to {covered}, not to {to}. Restore to that time or earlier, or leave out the time
+    for the last known state."""
+
+
+class ArchiveConflict(Refusal):
+    """The archive already holds a different {name}. Two servers must not share one repository."""
+
+
+class ArchiveStalled(Refusal):
+    """The server did not hand over WAL segment {name}: {reason}"""
+
+
+class BackupFailed(Refusal):
+    """{program} failed: {lines}"""
+
+
+class HomeInUse(Refusal):
+    """{path} already holds a database. Restore into an empty home, or pass --replace: the old data are
+    then moved aside, not deleted."""
+
+
+class RestoreFailed(Refusal):
+    """The server did not recover from the backup: {lines}"""
+
+
+class OldBinariesMissing(Refusal):
+    """The programs of PostgreSQL {major}, which wrote {path}, were not found. Name their directory with
+    --old-bin."""
+
+
+class UpgradeDiffers(Refusal):
+    """After the upgrade {tables} differ from before. The old data are still in {path} and in use."""
