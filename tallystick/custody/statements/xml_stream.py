@@ -44,11 +44,13 @@ class Node:
 
     def get(self, *path: str) -> Node | None:
         """The first element down this path."""
-        node: Node | None = self
+        node = self
         for name in path:
-            assert node is not None
-            node = next((child for child in node.children if child.name == name), None)
-            if node is None:
+            for child in node.children:
+                if child.name == name:
+                    node = child
+                    break
+            else:
                 return None
         return node
 
@@ -260,7 +262,7 @@ def _encoding(source: BinaryIO) -> tuple[str, str | None, bytes, int]:
         return name, None, text, blank_lines
     try:
         # Python also knows codecs that are no text encodings, `zlib` among them: decode() refuses those.
-        b"".decode(name)
+        b" ".decode(name)
     except LookupError:
         raise errors.UnreadableText(line=1 + blank_lines, field="XML", encoding=name) from None
     codec = codecs.lookup(name)
