@@ -89,6 +89,31 @@ $$;
 create trigger custody_transfer_batch after insert on custody_transfer
     referencing new table as posted for each statement execute function custody_transfer_batch();
 
+-- The book's order is this lock's order. The head is read after it is taken, so it stays the head until commit.
+create function custody_lock_book(book int)
+    returns table (last_position bigint, recorded_at timestamptz, change bigint, withdrawal bigint, refusal bigint)
+    language plpgsql volatile as
+$$
+begin
+    perform pg_advisory_xact_lock(1952541804, book);
+    return query select * from custody_head(book);
+end
+$$;
+
+create function custody_head(book int)
+    returns table (last_position bigint, recorded_at timestamptz, change bigint, withdrawal bigint, refusal bigint)
+    language sql stable as
+$$
+    select head.last_position, head.recorded_at,
+        (select s.id from custody_account_state s where s.book_id = book order by s.id desc limit 1),
+        (select w.id from custody_authorisation_withdrawal w where w.book_id = book order by w.id desc limit 1),
+        (select r.id from custody_transfer_refusal r where r.book_id = book order by r.id desc limit 1)
+    from (select book) as b left join lateral (
+        select h.last_position, h.recorded_at from custody_batch h
+        where h.book_id = b.book order by h.last_position desc limit 1
+    ) head on true
+$$;
+
 -- ── a batch: two entries a transfer, each moved by its transfer and nothing else ─────────────────────────
 
 create table custody_batch_entries (

@@ -246,6 +246,10 @@ class Transfer(models.Model):
     reverses_position = models.BigIntegerField(null=True, db_comment="the posted transfer this one reverses")
     chain_position = models.BigIntegerField(null=True, db_comment="the first transfer of the chain it stands in")
     expires_at = models.DateTimeField(null=True, db_comment="pending: voided by itself from then on")
+    balancing = models.PositiveSmallIntegerField(
+        null=True, db_comment="1: as much as the debited account had, 2: as the credited one took"
+    )
+    asked_minor = models.BigIntegerField(null=True, db_comment="balancing: the most that was asked for")
     reference = models.TextField(null=True, db_comment="the reference the bank or channel knows it by")  # noqa: DJ001
     payee = models.TextField(null=True, db_comment="who is paid outside")  # noqa: DJ001
     reason = models.TextField(null=True, db_comment="of a reversal, a void or a correction")  # noqa: DJ001

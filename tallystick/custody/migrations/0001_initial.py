@@ -200,6 +200,8 @@ class Migration(migrations.Migration):
                 ('reverses_position', models.BigIntegerField(db_comment='the posted transfer this one reverses', null=True)),
                 ('chain_position', models.BigIntegerField(db_comment='the first transfer of the chain it stands in', null=True)),
                 ('expires_at', models.DateTimeField(db_comment='pending: voided by itself from then on', null=True)),
+                ('balancing', models.PositiveSmallIntegerField(db_comment='1: as much as the debited account had, 2: as the credited one took', null=True)),
+                ('asked_minor', models.BigIntegerField(db_comment='balancing: the most that was asked for', null=True)),
                 ('reference', models.TextField(db_comment='the reference the bank or channel knows it by', null=True)),
                 ('payee', models.TextField(db_comment='who is paid outside', null=True)),
                 ('reason', models.TextField(db_comment='of a reversal, a void or a correction', null=True)),

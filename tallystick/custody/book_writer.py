@@ -1,0 +1,526 @@
+"""The writer of one book: gathers what is asked, judges it, stores it, and only then answers.
+
+Promises: an answer is given after its commit. While one batch is being stored, the next is judged on what
+the first will leave; if the first fails, the second is judged again. Another process may post to the same
+book: the book's lock orders them, and whoever finds the head moved judges again. Nothing here is a fact:
+a writer can be killed at any point and another one goes on from the tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import errors as pg
+
+from tallystick.custody import encoding, errors, judgement, loading, transfers
+from tallystick.custody.errors import TRANSFER_REFUSALS, OutcomeUnknown, PostingStopped, TransferRefusal
+from tallystick.custody.judgement import Judgement
+from tallystick.custody.loading import Connection, Head
+from tallystick.custody.memory import Memory
+from tallystick.custody.transfers import Batch
+from tallystick.evidence import log
+
+GROUP_MAX = 16_000
+"""The most transfers of one transaction."""
+
+AHEAD_MIN = 1_000
+"""Judged ahead of the store only from this size on: a small group grows while it waits."""
+
+BACKLOG_MAX = 200_000
+"""The most transfers waiting; beyond, a request is told that the book is busy."""
+
+REMEMBERED_MAX = 200_000
+"""Transfers remembered by id before they are read from the tables again."""
+
+STEP_BACK_MAX_US = 5_000_000
+"""How far the clock may step back before posting stops. Until then, the last time stands still."""
+
+KIND = "custody.transfers_posted"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What became of each transfer asked for; row i is transfer i. See `Judgement` for the columns."""
+
+    refusal: NDArray[np.int16]
+    replayed: NDArray[np.bool_]
+    position: NDArray[np.int64]
+    amount: NDArray[np.int64]
+    recorded_at: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.refusal)
+
+    def refusal_of(self, i: int) -> type[TransferRefusal] | None:
+        """Why transfer i was refused, or None where it was accepted."""
+        number = int(self.refusal[i])
+        return TRANSFER_REFUSALS[number - 1] if number else None
+
+    @property
+    def accepted(self) -> int:
+        return int((self.refusal == 0).sum())
+
+    @staticmethod
+    def of(judged: Judgement, start: int, stop: int) -> Results:
+        which = slice(start, stop)
+        return Results(
+            judged.refusal[which],
+            judged.replayed[which],
+            judged.position[which],
+            judged.amount[which],
+            judged.recorded_at[which],
+            judged.after[which],
+        )
+
+
+@dataclass(slots=True)
+class _Request:
+    batch: Batch
+    actor: str
+    now: int
+    future: Future[Results]
+    look_up: bool = False
+    """Its ids may have been used before: read them from the tables before judging."""
+
+
+@dataclass(slots=True)
+class _Group:
+    requests: list[_Request]
+    judged: Judgement | None = None
+    encoded: encoding.Encoded | None = None
+    head: Head | None = None
+    """Where the book must stand when this is stored."""
+    refusals: list[tuple[object, ...]] = field(default_factory=list)
+    event: log.Row | None = None
+
+
+class _HeadMoved(Exception):
+    """Another process posted to the book, or something changed that was judged by."""
+
+
+class BookWriter:
+    """Post to one book. `submit` from any thread; `close` when done."""
+
+    def __init__(self, connect: Callable[[], Connection], book: int) -> None:
+        """connect: a new connection as the ledger's writer."""
+        self._connect = connect
+        self.book = book
+        self._memory = Memory(book)
+        self._has_refusals = False
+        self._fresh = False
+        self._time_zone: ZoneInfo | None = None
+        self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._to_store: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._backlog: deque[_Request] = deque()
+        self._waiting = 0
+        self._waiting_lock = threading.Lock()
+        self._reader: Connection | None = None
+        self._writer: Connection | None = None
+        self._closed = False
+        self._judge_thread = threading.Thread(target=self._judge_all, name=f"judge-{book}", daemon=True)
+        self._store_thread = threading.Thread(target=self._store_all, name=f"store-{book}", daemon=True)
+        self._judge_thread.start()
+        self._store_thread.start()
+
+    def submit(self, batch: Batch, *, actor: str, now: int) -> Future[Results]:
+        """Ask for these transfers, in this order, all in one transaction with whoever asks at the same time.
+
+        now: microseconds since 1970. Raises `PostingStopped("busy")` where too much is waiting.
+        """
+        with self._waiting_lock:
+            if self._waiting + len(batch) > BACKLOG_MAX and self._waiting:
+                raise PostingStopped("busy", f"{self._waiting} transfers are waiting for book {self.book}")
+            self._waiting += len(batch)
+        future: Future[Results] = Future()
+        self._events.put(_Request(batch, actor, now, future))
+        return future
+
+    def preload(self) -> int:
+        """Know every account and authorisation of the book ahead of the first transfer. Returns how many."""
+        done: Future[Results] = Future()
+        self._events.put(("preload", done))
+        done.result()
+        return len(self._memory.accounts.index)
+
+    def close(self) -> None:
+        """Store what was asked for, then stop."""
+        if not self._closed:
+            self._closed = True
+            self._events.put(None)
+            self._judge_thread.join()
+            self._store_thread.join()
+
+    # ── the judge's thread ───────────────────────────────────────────────────────────────────────────────
+
+    def _judge_all(self) -> None:
+        storing: _Group | None = None
+        ready: _Group | None = None
+        closing = False
+        while not (closing and storing is None and ready is None and not self._backlog):
+            # With a backlog and nothing being stored there is work to do at once: no waiting.
+            idle = storing is None and (closing or bool(self._backlog))
+            for item in self._arrivals(wait=not idle):
+                if item is None:
+                    closing = True
+                elif isinstance(item, _Request):
+                    self._backlog.append(item)
+                elif item[0] == "preload":  # type: ignore[index]
+                    self._preload(item[1])  # type: ignore[index]
+                else:
+                    group, failure = item  # type: ignore[misc]
+                    storing = None
+                    if failure is not None:
+                        if ready is not None:
+                            self._backlog.extendleft(reversed(ready.requests))
+                            ready = None
+                        self._failed(group, failure)
+            if storing is None and ready is not None:
+                storing, ready = self._start(ready), None
+            if storing is None and self._backlog:
+                group_or_none = self._judged(self._take(), ahead=False)
+                storing = self._start(group_or_none) if group_or_none else None
+            if storing is not None and ready is None and self._backlog_size() >= AHEAD_MIN:
+                taken = self._take()
+                if self._can_judge_ahead(taken):
+                    ready = self._judged(taken, ahead=True)
+                else:
+                    self._backlog.extendleft(reversed(taken))
+        self._to_store.put(None)
+        with contextlib.suppress(psycopg.Error):
+            if self._reader is not None:
+                self._reader.close()
+
+    def _arrivals(self, *, wait: bool) -> Iterator[object]:
+        if wait:
+            yield self._events.get()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self._events.get_nowait()
+
+    def _backlog_size(self) -> int:
+        return sum(len(request.batch) for request in self._backlog)
+
+    def _take(self) -> list[_Request]:
+        """The requests of the next transaction, in the order they came."""
+        taken = [self._backlog.popleft()]
+        size = len(taken[0].batch)
+        while self._backlog and size + len(self._backlog[0].batch) <= GROUP_MAX:
+            taken.append(self._backlog.popleft())
+            size += len(taken[-1].batch)
+        return taken
+
+    def _start(self, group: _Group) -> _Group:
+        self._to_store.put(group)
+        return group
+
+    def _can_judge_ahead(self, requests: list[_Request]) -> bool:
+        """Whether nothing has to be read that the transaction under way may be about to write."""
+        return all(
+            not request.look_up and request.batch.pending is None and request.batch.reverses is None
+            for request in requests
+        )
+
+    def _judged(self, requests: list[_Request], *, ahead: bool) -> _Group | None:
+        """Judge and encode; on a failure, tell whoever asked and return None."""
+        try:
+            return self._judge(requests, ahead=ahead)
+        except PostingStopped as stopped:
+            self._give_up(requests, stopped)
+        except psycopg.OperationalError as error:
+            self._forget()
+            self._reader = None
+            self._give_up(requests, _stopped(error))
+        except Exception as error:  # a fault of ours: told to the caller, and nothing was stored
+            self._forget()
+            self._give_up(requests, error)
+        return None
+
+    def _judge(self, requests: list[_Request], *, ahead: bool) -> _Group:
+        reader = self._reading()
+        if not ahead:
+            self._catch_up(reader)
+        memory = self._memory
+        now = max(request.now for request in requests)
+        if now < memory.recorded_at:
+            if memory.recorded_at - now > STEP_BACK_MAX_US:
+                raise PostingStopped(
+                    "clock_stepped_back",
+                    f"book {self.book} was last posted to at {transfers.moment(memory.recorded_at).isoformat()}, "
+                    f"and the clock says {transfers.moment(now).isoformat()}",
+                )
+            now = memory.recorded_at
+        batch = transfers.joined([request.batch for request in requests])
+        self._learn(reader, batch, look_up=any(request.look_up for request in requests))
+        head = Head(memory.last_position, memory.recorded_at, memory.changes, 0)
+        judged = judgement.judge(memory, batch, now, self._today(reader, now))
+        group = _Group(requests, judged, head=head)
+        if judged.is_posted.any():
+            group.encoded = encoding.encoded(judged, self.book)
+        self._record(group)
+        return group
+
+    def _learn(self, reader: Connection, batch: Batch, *, look_up: bool) -> None:
+        """Know everything this batch names."""
+        memory = self._memory
+        if len(memory.known) > REMEMBERED_MAX:
+            memory.known.clear()
+        if len(memory.refused) > REMEMBERED_MAX:
+            memory.refused.clear()
+        ids = batch.id_list
+        if self._has_refusals:
+            loading.refused(reader, memory, ids)
+        wanted = set(ids) if look_up else set()
+        for column in (batch.pending, batch.reverses):
+            if column is not None:
+                wanted |= {raw for raw in transfers.sixteens(column) if raw.strip(b"\0")}
+        wanted -= memory.known.keys()
+        if wanted:
+            loading.known(reader, memory, wanted)
+        named = set(batch.debit.tolist()) | set(batch.credit.tolist())
+        asked = set(batch.authorisation.tolist())
+        if batch.pending is not None:
+            for raw in transfers.sixteens(batch.pending):
+                pending = memory.known.get(raw)
+                if pending is not None:
+                    named |= {pending.debit, pending.credit}
+        named -= memory.accounts.index.keys()
+        named.discard(0)
+        if named:
+            loading.accounts(reader, memory, named)
+        asked -= memory.authorisations.index.keys()
+        asked.discard(0)
+        if asked:
+            loading.authorisations(reader, memory, asked)
+
+    def _catch_up(self, reader: Connection) -> None:
+        """Bring the memory to the book's head: others may have posted, or changed accounts."""
+        memory = self._memory
+        head = loading.head(reader, self.book)
+        if not self._fresh or head.last_position < memory.last_position:
+            memory = self._memory = Memory(self.book)
+            self._fresh = True
+            memory.last_position, memory.recorded_at, memory.changes = (
+                head.last_position,
+                head.recorded_at,
+                head.changes,
+            )
+        self._has_refusals = head.refusal != 0
+        if head.last_position > memory.last_position:
+            moved, used = loading.touched_since(reader, self.book, memory.last_position)
+            # Transfers of others may have settled, reversed or repeated those remembered here.
+            memory.known.clear()
+            loading.accounts(reader, memory, moved & memory.accounts.index.keys())
+            loading.authorisations(reader, memory, used & memory.authorisations.index.keys())
+            memory.last_position, memory.recorded_at = head.last_position, head.recorded_at
+        if head.changes != memory.changes:
+            states, withdrawn = loading.changed_since(reader, self.book, memory.changes)
+            loading.accounts(reader, memory, states & memory.accounts.index.keys())
+            loading.authorisations(reader, memory, withdrawn & memory.authorisations.index.keys())
+            memory.changes = head.changes
+
+    def _record(self, group: _Group) -> None:
+        """The rows that say what was refused, and the event that says what was done."""
+        judged = group.judged
+        assert judged is not None
+        at = transfers.moment(judged.now)
+        refused: dict[str, int] = {}
+        refusals = np.flatnonzero(judged.is_newly_refused).tolist()
+        if refusals:
+            bounds = np.cumsum([len(request.batch) for request in group.requests])
+            seen: set[bytes] = set()
+            for i in refusals:
+                refusal = TRANSFER_REFUSALS[int(judged.refusal[i]) - 1]
+                refused[refusal.code] = refused.get(refusal.code, 0) + 1
+                raw = judged.batch.ids[16 * i : 16 * i + 16]
+                if raw in seen or raw in self._memory.known or refusal is errors.IdUsedWithOtherContent:
+                    continue  # the id has its first result already
+                seen.add(raw)
+                actor = group.requests[int(np.searchsorted(bounds, i, side="right"))].actor
+                request = transfers.request_json(judged.batch, i)
+                content = judgement.content(judged.batch, i)
+                group.refusals.append((self.book, raw.hex(), refusal.code, content, request, at, actor))
+        if group.encoded is None and not refused:
+            return
+        actors = {request.actor for request in group.requests}
+        by: list[list[object]] = []
+        for request in group.requests:
+            if by and by[-1][0] == request.actor:
+                by[-1][1] = int(by[-1][1]) + len(request.batch)  # type: ignore[call-overload]
+            else:
+                by.append([request.actor, len(request.batch)])
+        count = group.encoded.count if group.encoded else 0
+        payload = {
+            "book": self.book,
+            "first_position": judged.first_position if count else 0,
+            "last_position": judged.first_position + count - 1 if count else 0,
+            "transfers": count,
+            "sha256": group.encoded.digest.hex() if group.encoded else "",
+            "refused": refused,
+            "by": by,
+        }
+        group.event = log.row(
+            KIND, payload, actor=actors.pop() if len(actors) == 1 else "system:posting", at=at  # type: ignore[arg-type]
+        )
+
+    def _failed(self, group: _Group, failure: BaseException) -> None:
+        """A group was not stored. What can be judged again is; the rest is told to whoever asked."""
+        self._forget()
+        if isinstance(failure, _HeadMoved):
+            self._backlog.extendleft(reversed(group.requests))
+        elif isinstance(failure, pg.UniqueViolation) and not all(request.look_up for request in group.requests):
+            # An id was used before: a repetition, or a misuse. Look the ids up and judge again.
+            for request in group.requests:
+                request.look_up = True
+            self._backlog.extendleft(reversed(group.requests))
+        elif isinstance(failure, PostingStopped):
+            self._give_up(group.requests, failure)
+        elif isinstance(failure, psycopg.OperationalError):
+            self._give_up(group.requests, _stopped(failure))
+        else:
+            self._give_up(group.requests, failure)
+
+    def _give_up(self, requests: list[_Request], failure: BaseException) -> None:
+        for request in requests:
+            self._answered(request)
+            request.future.set_exception(failure)
+
+    def _answered(self, request: _Request) -> None:
+        with self._waiting_lock:
+            self._waiting -= len(request.batch)
+
+    def _forget(self) -> None:
+        self._fresh = False
+
+    def _reading(self) -> Connection:
+        if self._reader is None or self._reader.closed:
+            self._reader = self._connect()
+            self._reader.autocommit = True
+            # Plans made while a table was empty would scan it whole when it is not.
+            self._reader.execute("set plan_cache_mode = force_custom_plan")
+            self._reader.execute("set enable_seqscan = off")
+        return self._reader
+
+    def _today(self, reader: Connection, now: int) -> int:
+        if self._time_zone is None:
+            row = reader.execute("select time_zone from custody_book where id = %s", [self.book]).fetchone()
+            self._time_zone = ZoneInfo(str(row[0])) if row else ZoneInfo("UTC")
+        return transfers.day_number(transfers.moment(now).astimezone(self._time_zone).date())
+
+    def _preload(self, done: Future[Results]) -> None:
+        try:
+            reader = self._reading()
+            self._catch_up(reader)
+            for table, load in (
+                ("custody_account", loading.accounts),
+                ("custody_authorisation", loading.authorisations),
+            ):
+                numbers = reader.execute(f"select number from {table} where book_id = %s", [self.book]).fetchall()  # noqa: S608
+                load(reader, self._memory, [row[0] for row in numbers])  # type: ignore[misc]
+            done.set_result(None)  # type: ignore[arg-type]
+        except Exception as error:
+            done.set_exception(error)
+
+    # ── the store's thread ───────────────────────────────────────────────────────────────────────────────
+
+    def _store_all(self) -> None:
+        while (group := self._to_store.get()) is not None:
+            failure: BaseException | None = None
+            try:
+                self._store(group)
+            except BaseException as error:
+                failure = error
+            if failure is None:
+                # Told before anything else: the judge must know of the commit before it judges again.
+                self._events.put((group, None))
+                self._answer(group)
+            else:
+                self._events.put((group, failure))
+        if self._writer is not None:
+            self._writer.close()
+
+    def _store(self, group: _Group) -> None:
+        """One transaction. After its commit the transfers are facts."""
+        if group.event is None:
+            return  # only repetitions: nothing to write
+        connection = self._writing()
+        assert group.head is not None
+        try:
+            head = loading.locked_head(connection, self.book)
+            expected = group.head
+            if (head.last_position, head.changes) != (expected.last_position, expected.changes):
+                raise _HeadMoved
+            with connection.cursor() as cursor:
+                if group.encoded is not None:
+                    _copy(cursor, "custody_transfer", encoding.TRANSFER_COLUMNS, group.encoded.transfers)
+                    _copy(cursor, "custody_entry", encoding.ENTRY_COLUMNS, group.encoded.entries)
+                    if group.encoded.uses:
+                        _copy(cursor, "custody_authorisation_use", encoding.USE_COLUMNS, group.encoded.uses)
+                if group.refusals:
+                    cursor.executemany(
+                        "insert into custody_transfer_refusal (book_id, transfer_id, code, content, request, at, actor) "
+                        "values (%s, %s, %s, %s, %s, %s, %s)",
+                        group.refusals,
+                    )
+                cursor.execute(log.insert_sql(), group.event.parameters())
+        except BaseException:
+            self._abandon(connection)
+            raise
+        try:
+            connection.commit()
+        except psycopg.OperationalError as error:
+            self._abandon(connection)
+            if error.sqlstate is None:
+                raise OutcomeUnknown("database_unreachable", "the connection broke during the commit") from error
+            raise
+        except BaseException:
+            self._abandon(connection)
+            raise
+
+    def _abandon(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+
+    def _writing(self) -> Connection:
+        if self._writer is None or self._writer.closed:
+            self._writer = self._connect()
+            self._writer.autocommit = False
+            self._writer.execute("set plan_cache_mode = force_custom_plan")
+            self._writer.commit()
+        return self._writer
+
+    def _answer(self, group: _Group) -> None:
+        start = 0
+        assert group.judged is not None
+        for request in group.requests:
+            stop = start + len(request.batch)
+            self._answered(request)
+            request.future.set_result(Results.of(group.judged, start, stop))
+            start = stop
+
+
+def _copy(cursor: psycopg.Cursor[tuple[object, ...]], table: str, columns: list[str], rows: bytes) -> None:
+    with cursor.copy(f"copy {table} ({', '.join(columns)}) from stdin (format binary)") as copy:
+        copy.write(rows)
+
+
+def _stopped(error: psycopg.Error) -> PostingStopped:
+    """Why the database does not take transfers, in a word an operator can act on."""
+    state = {
+        pg.DiskFull: "disk_full",
+        pg.ReadOnlySqlTransaction: "read_only",
+        pg.InsufficientPrivilege: "read_only",
+    }.get(type(error), "database_unreachable")
+    return PostingStopped(state, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)

@@ -1,0 +1,300 @@
+"""Why custody refuses, in order of precedence: the first that holds is the answer.
+
+`TRANSFER_REFUSALS` is the one ordered list: the judge, the manual and the tests follow it.
+"""
+
+from __future__ import annotations
+
+from tallystick.core.errors import Refusal
+
+
+class PostingStopped(Exception):
+    """Posting has stopped: nothing was posted, nothing is lost. Not a refusal: try again later."""
+
+    def __init__(self, state: str, detail: str) -> None:
+        self.state = state
+        """`disk_full`, `read_only`, `clock_stepped_back`, `database_unreachable` or `busy`."""
+        self.detail = detail
+        super().__init__(f"{state}: {detail}")
+
+
+class OutcomeUnknown(PostingStopped):
+    """The connection broke while the commit was on its way. Ask again with the same ids."""
+
+
+# ── of one transfer, in order ────────────────────────────────────────────────────────────────────────────
+
+
+class TransferRefusal(Refusal):
+    """The transfer was refused."""
+
+
+class IdUsedWithOtherContent(TransferRefusal):
+    """This id was used before for a transfer with other content. Use a new id for a new transfer."""
+
+
+class AmountOutOfRange(TransferRefusal):
+    """The amount must be a whole number of minor units from 1 to 1000000000000000."""
+
+
+class DebitAccountUnknown(TransferRefusal):
+    """There is no such account to debit."""
+
+
+class CreditAccountUnknown(TransferRefusal):
+    """There is no such account to credit."""
+
+
+class AccountsSame(TransferRefusal):
+    """The debited and the credited account must differ."""
+
+
+class BookDiffers(TransferRefusal):
+    """Both accounts must be of the book that is posted to."""
+
+
+class AssetDiffers(TransferRefusal):
+    """Both accounts must hold the same asset; an exchange is a chain over position accounts."""
+
+
+class PendingUnknown(TransferRefusal):
+    """There is no pending transfer with this id in the book."""
+
+
+class NotPending(TransferRefusal):
+    """The transfer named is not a pending one."""
+
+
+class PendingDiffers(TransferRefusal):
+    """The accounts, code or authorisation given are not those of the pending transfer."""
+
+
+class PendingAlreadyPosted(TransferRefusal):
+    """The pending transfer has been posted already."""
+
+
+class PendingAlreadyVoided(TransferRefusal):
+    """The pending transfer has been voided already."""
+
+
+class PendingExpired(TransferRefusal):
+    """The pending transfer has expired."""
+
+
+class PendingNotExpired(TransferRefusal):
+    """The pending transfer has not expired yet."""
+
+
+class AmountExceedsPending(TransferRefusal):
+    """The amount is more than the pending transfer holds."""
+
+
+class ExpiryPast(TransferRefusal):
+    """The pending transfer would have expired already."""
+
+
+class ReversedUnknown(TransferRefusal):
+    """There is no transfer with this id to reverse."""
+
+
+class NotReversible(TransferRefusal):
+    """Only a posted transfer that is not itself a reversal can be reversed."""
+
+
+class ReversalDiffers(TransferRefusal):
+    """A reversal moves the same amount between the same two accounts, the other way."""
+
+
+class AlreadyReversed(TransferRefusal):
+    """The transfer has been reversed already."""
+
+
+class ReasonMissing(TransferRefusal):
+    """A reversal needs a reason."""
+
+
+class BorderCrossed(TransferRefusal):
+    """Client money and own money do not mix: only a fee on an entitlement crosses from client to own."""
+
+
+class AccountClosed(TransferRefusal):
+    """An account of this transfer is closed."""
+
+
+class DebitsFrozen(TransferRefusal):
+    """The debited account is frozen for debits."""
+
+
+class CreditsFrozen(TransferRefusal):
+    """The credited account is frozen for credits."""
+
+
+class AuthorisationMissing(TransferRefusal):
+    """A debit of a client account must name an authorisation by that client."""
+
+
+class AuthorisationOutOfPlace(TransferRefusal):
+    """Only a debit of a client account names an authorisation."""
+
+
+class AuthorisationUnknown(TransferRefusal):
+    """There is no such authorisation."""
+
+
+class AuthorisationOfAnother(TransferRefusal):
+    """The authorisation is not for this account."""
+
+
+class AuthorisationWithdrawn(TransferRefusal):
+    """The authorisation has been withdrawn."""
+
+
+class AuthorisationNotYetValid(TransferRefusal):
+    """The authorisation is not valid yet."""
+
+
+class AuthorisationExpired(TransferRefusal):
+    """The authorisation is no longer valid."""
+
+
+class AuthorisationPayeeDiffers(TransferRefusal):
+    """The authorisation names another payee."""
+
+
+class AuthorisationCodeDiffers(TransferRefusal):
+    """The authorisation is for another kind of transfer."""
+
+
+class AuthorisationAmountDiffers(TransferRefusal):
+    """The authorisation is for another amount."""
+
+
+class AuthorisationConsumed(TransferRefusal):
+    """The authorisation has been used as often, or for as much, as it allows."""
+
+
+class NothingAvailable(TransferRefusal):
+    """There is nothing to move: the balancing side has nothing available."""
+
+
+class TurnoverTooLarge(TransferRefusal):
+    """The account's total would pass 4611686018427387904 minor units."""
+
+
+class InsufficientFunds(TransferRefusal):
+    """The balance available, without what is held for pending transfers, is less than the amount."""
+
+
+class CeilingExceeded(TransferRefusal):
+    """The balance would pass the account's ceiling."""
+
+
+class LinkedTransferRefused(TransferRefusal):
+    """Another transfer of the same chain was refused, so none of the chain was posted."""
+
+
+TRANSFER_REFUSALS: tuple[type[TransferRefusal], ...] = tuple(
+    refusal
+    for refusal in list(globals().values())
+    if isinstance(refusal, type) and issubclass(refusal, TransferRefusal) and refusal is not TransferRefusal
+)
+"""In the order they are written above, which is the order in which they are looked for."""
+
+
+# ── of everything else ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Malformed(Refusal):
+    """{where}: {field} must be {expected}."""
+
+
+class BatchTooLarge(Refusal):
+    """A batch holds 1 to {most} transfers; this one has {given}. Send it in parts."""
+
+
+class BookUnknown(Refusal):
+    """There is no book {book}."""
+
+
+class BookExists(Refusal):
+    """There is a book {book} already, or one with this name."""
+
+
+class AssetUnknown(Refusal):
+    """There is no asset {asset}. Define it first."""
+
+
+class AssetExists(Refusal):
+    """There is an asset {asset} already."""
+
+
+class AccountUnknown(Refusal):
+    """There is no account {account}."""
+
+
+class AccountReferenceTaken(Refusal):
+    """The reference {reference} names another account of this book."""
+
+
+class OwnerMissing(Refusal):
+    """A client account needs an owner: the client's customer number."""
+
+
+class StateUnchanged(Refusal):
+    """The account is in this state already, with these limits."""
+
+
+class StateFinal(Refusal):
+    """A closed account stays closed."""
+
+
+class BalanceNotZero(Refusal):
+    """An account is closed when nothing is on it and nothing is held: {balance} minor units are left."""
+
+
+class AuthorisationNotFound(Refusal):
+    """There is no authorisation {authorisation}."""
+
+
+class AuthorisationAlreadyWithdrawn(Refusal):
+    """The authorisation {authorisation} has been withdrawn already."""
+
+
+class NotAClientAccount(Refusal):
+    """{account} is not a client account: only clients authorise debits."""
+
+
+class EntitlementOnly(Refusal):
+    """Only an entitlement to a fee can name an own account as the payee."""
+
+
+class SignatureMissing(Refusal):
+    """An authorisation recorded for a client needs the client's signature; only a legal order does without."""
+
+
+class SignatureWrong(Refusal):
+    """The signature is not one of the client's registered keys over this statement."""
+
+
+class SigningKeyTaken(Refusal):
+    """This public key is registered already."""
+
+
+class TransferNotFound(Refusal):
+    """There is no transfer {transfer}."""
+
+
+class PositionUnknown(Refusal):
+    """Book {book} has no position {position}; its last is {last}."""
+
+
+class TimeBeforeBook(Refusal):
+    """Book {book} was opened at {opened_at}; it has no state before."""
+
+
+class OpeningDiffers(Refusal):
+    """The opening balances do not agree with the trial balance: {differences}."""
+
+
+class OpeningNotFirst(Refusal):
+    """Opening balances come first: account {account} has transfers already."""
