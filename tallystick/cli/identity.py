@@ -17,6 +17,7 @@ from tallystick.core.db import APP
 
 if TYPE_CHECKING:
     from tallystick.identity.models import User
+    from tallystick.identity.roles import Role
 
 ADDRESS = "http://localhost:8000"
 
@@ -157,17 +158,105 @@ def list_users(*, as_json: bool) -> None:
                 click.echo(f"{person.reference}\t{person.username}\t{', '.join(sorted(person.roles)) or '-'}")
 
 
+@identity.group("api-token")
+def api_token() -> None:
+    """Tokens with which programs use the API as one person."""
+
+
+@api_token.command("issue")
+@click.argument("username")
+@click.option("--name", required=True, help="What the token is for. It stays on record.")
+@click.option(
+    "--role",
+    "only",
+    multiple=True,
+    help="Only this role of the user's; may be given several times. Else whatever the user holds.",
+)
+@click.option(
+    "--days", default=90, show_default=True, type=click.IntRange(1, 366), help="How long the token works."
+)
+@_json
+def issue_api_token(*, username: str, name: str, only: tuple[str, ...], days: int, as_json: bool) -> None:
+    """Print a new token, once. It is kept nowhere: only its hash is."""
+    with ground.refusals(as_json=as_json):
+        ground.stand(quiet=as_json)
+        from tallystick.identity import api_tokens
+
+        user = _user(username)
+        token = api_tokens.issue(
+            APP,
+            user.pk,
+            name,
+            roles={_role(each) for each in only} or None,
+            life=timedelta(days=days),
+            actor=_cli(),
+            now=_now(),
+        )
+        _tell(as_json, {"user": user.reference, "username": username, "api_token": token}, token)
+
+
+@api_token.command("revoke")
+@click.argument("token_id", metavar="TOK_ID")
+@click.option("--reason", required=True, help="Why. It stays on record.")
+@_json
+def revoke_api_token(*, token_id: str, reason: str, as_json: bool) -> None:
+    """End a token, named by its id (tok_…), before its time."""
+    with ground.refusals(as_json=as_json):
+        ground.stand(quiet=as_json)
+        from tallystick.identity import api_tokens
+
+        digits = token_id.removeprefix("tok_")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+            raise click.BadParameter("tok_ and a number, as `api-token list` shows it", param_hint="TOK_ID")
+        api_tokens.revoke(APP, int(digits), reason, actor=_cli(), now=_now())
+        _tell(as_json, {"revoked": f"tok_{digits}"}, f"tok_{digits}")
+
+
+@api_token.command("list")
+@_json
+def list_api_tokens(*, as_json: bool) -> None:
+    """Every token there ever was, the newest first; never the secret itself."""
+    with ground.refusals(as_json=as_json):
+        ground.stand(quiet=as_json)
+        from tallystick.identity import api_tokens
+
+        rows = [
+            {
+                "api_token": token.reference,
+                "username": token.username,
+                "name": token.name,
+                "roles": None if token.roles is None else sorted(token.roles),
+                "issued_by": token.issued_by,
+                "issued_at": token.issued_at.isoformat(),
+                "expires_at": token.expires_at.isoformat(),
+                "revoked_at": token.revoked_at.isoformat() if token.revoked_at else None,
+            }
+            for token in api_tokens.tokens(APP, actor=_cli())
+        ]
+        if as_json:
+            click.echo(json.dumps({"api_tokens": rows}, ensure_ascii=False))
+        for row in () if as_json else rows:
+            state = f"revoked {row['revoked_at']}" if row["revoked_at"] else f"until {row['expires_at']}"
+            click.echo(f"{row['api_token']}\t{row['username']}\t{row['name']}\t{state}")
+
+
+def _role(text: str) -> Role:
+    from tallystick.identity.roles import GRANTABLE, Role
+
+    if text not in {known.value for known in GRANTABLE}:
+        raise click.BadParameter(f"one of: {', '.join(sorted(GRANTABLE))}", param_hint="ROLE")
+    return Role(text)
+
+
 def _change(verb: str, username: str, role: str, reason: str, *, as_json: bool) -> None:
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
         from tallystick.identity import users
-        from tallystick.identity.roles import GRANTABLE, Role
 
-        if role not in {known.value for known in GRANTABLE}:
-            raise click.BadParameter(f"one of: {', '.join(sorted(GRANTABLE))}", param_hint="ROLE")
+        known = _role(role)
         action: Callable[..., None] = {"grant": users.grant, "withdraw": users.withdraw}[verb]
         user = _user(username)
-        action(APP, user.pk, Role(role), reason=reason, actor=_cli(), now=_now())
+        action(APP, user.pk, known, reason=reason, actor=_cli(), now=_now())
         held = sorted(users.roles(APP, user.pk))
         _tell(as_json, {"user": user.reference, "username": username, "roles": held}, ", ".join(held) or "-")
 

@@ -49,6 +49,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.set_limits": (_APPROVER, _CLI, _SIMULATION),
             # Moving money. A client's money moves only by an authorisation of that client's.
             "custody.authorise": (_CUSTOMER, _OPERATIONS, _SIMULATION),
+            # Whoever can register a client's key can sign in the client's name: the client alone.
+            "custody.register_key": (_CUSTOMER, _SIMULATION),
             "custody.withdraw_authorisation": (_CUSTOMER, _OPERATIONS, _SIMULATION),
             "custody.post": (_OPERATIONS, _POSTING, _PULSE, _SIMULATION),
             "custody.reverse": (_APPROVER, _SIMULATION),
@@ -67,7 +69,10 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "identity.grant_role": (_ADMINISTRATOR, _CLI, _SIMULATION),
             "identity.withdraw_role": (_ADMINISTRATOR, _CLI, _SIMULATION),
             "identity.issue_sign_in_link": (_CLI, _SIMULATION),
+            "identity.issue_api_token": (_CLI, _SIMULATION),
+            "identity.revoke_api_token": (_ADMINISTRATOR, _CLI, _SIMULATION),
             "identity.read_users": (_ADMINISTRATOR, _AUDITOR, _CLI),
+            "identity.read_api_tokens": (_ADMINISTRATOR, _AUDITOR, _CLI),
             # Evidence and the house.
             "evidence.read": (*_PLATFORM, *_EXAMINERS, _CLI, _PULSE, _SIMULATION),
             "operations.backup": (_ADMINISTRATOR, _CLI, _BACKUP),

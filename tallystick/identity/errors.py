@@ -49,3 +49,23 @@ class LinkUsed(Refusal):
 
 class LinkExpired(Refusal):
     """This sign-in link has expired. Ask for a new one."""
+
+
+class ApiTokenUnknown(Refusal):
+    """This API token is not one of ours."""
+
+
+class ApiTokenRevoked(Refusal):
+    """This API token has been revoked. Ask for a new one."""
+
+
+class ApiTokenExpired(Refusal):
+    """This API token has expired. Ask for a new one."""
+
+
+class ApiTokenNotFound(Refusal):
+    """There is no API token {token}."""
+
+
+class ApiTokenAlreadyRevoked(Refusal):
+    """The API token {token} has been revoked already."""

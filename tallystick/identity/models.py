@@ -1,12 +1,13 @@
-"""Identity's vocabulary: users, the changes of their roles, and the links that sign them in once.
+"""Identity's vocabulary: users, the changes of their roles, the links that sign them in once, API tokens.
 
-Role changes and links are append-only: the app may insert and read them, and nobody may update or
-delete (migration 0001 says so to PostgreSQL).
+Role changes, links and tokens are append-only: the app may insert and read them, and nobody may update or
+delete (the migrations say so to PostgreSQL).
 """
 
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
@@ -127,3 +128,55 @@ class SignInLinkUse(models.Model):
     class Meta:
         db_table = "identity_sign_in_link_use"
         db_table_comment = "A sign-in link that was used. Append-only."
+
+
+class ApiToken(models.Model):
+    """A token with which a program acts as one person. Only its hash is kept."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_tokens")
+    name = models.CharField(max_length=80, db_comment="what the token is for, in its issuer's words")
+    token_hash = models.BinaryField(
+        unique=True, db_comment="SHA-256 of the token: reading this table lets nobody in"
+    )
+    roles = ArrayField(
+        models.CharField(max_length=32),
+        null=True,
+        db_comment="the user's roles it may use; null: whatever the user holds at the time of a request",
+    )
+    actor = models.CharField(max_length=80, db_comment="who issued it: usr_… or system:…")
+    at = models.DateTimeField(db_comment="when it was issued")
+    expires_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_api_token"
+        db_table_comment = "Tokens with which programs act as a person. Append-only."
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("at")), name="identity_api_token_ends_later"
+            ),
+            models.CheckConstraint(condition=~models.Q(name=""), name="identity_api_token_named"),
+        )
+        indexes = (models.Index(fields=["user", "-id"], name="identity_api_token_of_user"),)
+
+    @property
+    def reference(self) -> str:
+        """The token's id as shown outside and in events. It is not the token."""
+        return f"tok_{self.pk}"
+
+
+class ApiTokenRevocation(models.Model):
+    """The end of a token before its time. The primary key is the token, so there is no second end."""
+
+    token = models.OneToOneField(
+        ApiToken, primary_key=True, on_delete=models.PROTECT, related_name="revocation"
+    )
+    reason = models.CharField(max_length=400)
+    actor = models.CharField(max_length=80, db_comment="who revoked it: usr_… or system:…")
+    at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_api_token_revocation"
+        db_table_comment = "Tokens that were revoked, with the reason. Append-only."
