@@ -34,6 +34,7 @@ MATRIX = {
     "custody.import_statement": "OB",
     "custody.reconcile": "OP",
     "custody.explain_break": "O",
+    "custody.register_key": "C",
     "custody.read_ledger": "OPBUR",
     "custody.read_own": "OPBURC",
     "custody.read_statements": "OPBUR",
