@@ -157,7 +157,8 @@ def remember(root: Path, venv: Path, lock: str) -> None:
 
 
 def run(command: list[str]) -> None:
-    if subprocess.run(command, check=False).returncode != 0:
+    # Standard output belongs to the command that was asked for: `./tally … --json | jq` works at once.
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
         stop(f"this failed: {' '.join(command)}", "Its own words are above. The next start begins again.")
 
 
