@@ -186,13 +186,13 @@ begin
             and d_posted = case kind when 1 then amount_minor when 3 then amount_minor else 0 end
             and case kind when 1 then d_pending = 0 when 2 then d_pending = amount_minor
                 else d_pending = -(select t.amount_minor from custody_transfer t
-                                   where t.book_id = book and t.position = pending_position) end
+                                   where t.book_id = book and t.position = compared.pending_position) end
         else
             d_posted = 0 and d_pending = 0
             and c_posted = case kind when 1 then amount_minor when 3 then amount_minor else 0 end
             and case kind when 1 then c_pending = 0 when 2 then c_pending = amount_minor
                 else c_pending = -(select t.amount_minor from custody_transfer t
-                                   where t.book_id = book and t.position = pending_position) end
+                                   where t.book_id = book and t.position = compared.pending_position) end
     end;
     if sound <> entries then
         raise exception '% of % entries do not follow from their transfers', entries - sound, entries
