@@ -7,9 +7,10 @@ comment: one that says "Append-only" is found changeable by whoever may change i
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from tallystick.core.postgres import Role
 Level = Literal["ok", "warning", "error"]
 
 DISK_FREE_SHARE_MIN = 0.10
+BACKUP_SECONDS_MAX = 24 * 3600
 CHANGES = ("UPDATE", "DELETE", "TRUNCATE")
 
 
@@ -62,6 +64,45 @@ def excess(rights: Iterable[Right]) -> list[Right]:
     ]
 
 
+def shared(rights: Iterable[Right], evidence: Collection[str]) -> list[str]:
+    """The tables into which both the app and the ledger's writer may write.
+
+    Evidence is told by both. Everything else is either the writer's alone, and then what is posted was
+    judged, or the app's alone.
+    """
+    writers: dict[str, set[str]] = {}
+    for each in rights:
+        if each.right == "INSERT":
+            writers.setdefault(each.table, set()).add(each.role)
+    return sorted(
+        table
+        for table, roles in writers.items()
+        if {Role.APP, Role.WRITER} <= roles and table not in evidence
+    )
+
+
+def recovery(state: Mapping[str, object], wal_every: dt.timedelta) -> Finding:
+    """How much work a lost machine would take with it."""
+    if not state["enabled"] or state["last"] is None:
+        return Finding(
+            "backup",
+            "warning",
+            "there is none: what the machine loses is lost",
+            "tallystick backup, and keep `tallystick backup --schedule` running",
+        )
+    lost = state["recovery_point_seconds"]
+    if not isinstance(lost, int | float):
+        return Finding(
+            "backup", "error", "its archive has no end that can be restored to", "tallystick backup"
+        )
+    told = f"a lost machine would take {dt.timedelta(seconds=round(lost))} of work with it"
+    if lost > BACKUP_SECONDS_MAX:
+        return Finding("backup", "error", told, "Is `tallystick backup --schedule` running?")
+    if lost > 3 * wal_every.total_seconds() + 60:
+        return Finding("backup", "warning", told, "Is `tallystick backup --schedule` running?")
+    return Finding("backup", "ok", told)
+
+
 def durability(settings: Mapping[str, str]) -> Finding:
     """Whether an acknowledged commit survives a power cut."""
     wanted = {"fsync": {"on"}, "full_page_writes": {"on"}, "synchronous_commit": {"on", "remote_apply"}}
@@ -91,7 +132,7 @@ def checksums(settings: Mapping[str, str]) -> Finding:
 # Reads.
 
 
-def findings(environ: Mapping[str, str]) -> list[Finding]:
+def findings(environ: Mapping[str, str], *, now: dt.datetime) -> list[Finding]:
     """Everything that was looked at, good or bad, in a fixed order."""
     found: list[Finding] = []
     found += _django()
@@ -100,6 +141,7 @@ def findings(environ: Mapping[str, str]) -> list[Finding]:
         found += _server(connection)
         found += _tables(connection)
     found += _place(environ)
+    found += _backup(environ, now)
     return found
 
 
@@ -180,10 +222,20 @@ RIGHTS = """
     from pg_class class
         join pg_namespace space on space.oid = class.relnamespace and space.nspname = 'public'
         cross join unnest(%s::text[]) role
-        cross join unnest(array['UPDATE']) acl (privilege_type)
+        cross join unnest(array['INSERT', 'UPDATE']) acl (privilege_type)
     where class.relkind in ('r', 'p') and not has_table_privilege(role, class.oid, acl.privilege_type)
         and has_any_column_privilege(role, class.oid, acl.privilege_type)
 """
+
+
+MEMBERS = """
+    select roles.rolname, members.rolname
+    from pg_auth_members
+        join pg_roles roles on roles.oid = pg_auth_members.roleid
+        join pg_roles members on members.oid = pg_auth_members.member
+    where roles.rolname = any(%s) and not members.rolsuper and not members.rolcreaterole
+"""
+"""Who may become one of the roles, but for the administrator who made them."""
 
 
 def rights(connection: psycopg.Connection) -> list[Right]:
@@ -193,6 +245,8 @@ def rights(connection: psycopg.Connection) -> list[Right]:
 
 
 def _tables(connection: psycopg.Connection) -> Iterator[Finding]:
+    from django.apps import apps
+
     from tallystick.cli import house
 
     if pending := house.unapplied("default"):
@@ -203,6 +257,18 @@ def _tables(connection: psycopg.Connection) -> Iterator[Finding]:
     yield Finding("migrations", "ok", "all applied")
     found = rights(connection)
     too_much = excess(found)
+    evidence = {model._meta.db_table for model in apps.get_app_config("evidence").get_models()}
+    both = shared(found, evidence)
+    for table in both:
+        yield Finding(
+            "rights",
+            "error",
+            f"both {Role.APP} and {Role.WRITER} may write to {table}",
+            f"revoke insert on {table} from {Role.APP}",
+        )
+    members = connection.execute(MEMBERS, ([str(role) for role in Role],)).fetchall()
+    for role, member in members:
+        yield Finding("roles", "error", f"{member} may act as {role}", f"revoke {role} from {member}")
     for each in too_much:
         why = "append-only table" if each.append_only else "table"
         yield Finding(
@@ -211,7 +277,7 @@ def _tables(connection: psycopg.Connection) -> Iterator[Finding]:
             f"{each.role} may {each.right} the {why} {each.table}",
             f"revoke {each.right} on {each.table} from {each.role}",
         )
-    if not too_much:
+    if not (too_much or both or members):
         yield Finding("rights", "ok", f"{len(found)} rights of three roles, none too much")
 
 
@@ -228,6 +294,21 @@ def _place(environ: Mapping[str, str]) -> Iterator[Finding]:
         )
     else:
         yield Finding("disk", "ok", f"{share:.0%} free")
+
+
+def _backup(environ: Mapping[str, str], now: dt.datetime) -> Iterator[Finding]:
+    from tallystick.core.postgres import backup, place
+
+    if place.is_external(environ):
+        yield Finding("backup", "ok", "the server is yours, and so are its backups")
+        return
+    try:
+        state = backup.status(environ, now)
+    except postgres.Refusal as refusal:
+        # No key yet: nothing was ever backed up.
+        yield Finding("backup", "warning", str(refusal), "tallystick backup")
+        return
+    yield recovery(state, backup.schedule(environ).wal_every)
 
 
 def _existing(path: Path) -> Path:
