@@ -5,9 +5,11 @@ Every other command starts the server itself when it needs it; these are for loo
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 
 import click
 import psycopg
@@ -15,6 +17,7 @@ import psycopg
 from tallystick.cli import ground
 from tallystick.core import postgres as server
 from tallystick.core.postgres import account, binaries, cluster, errors, place
+from tallystick.core.postgres import upgrade as upgrades
 
 
 @click.group()
@@ -64,6 +67,29 @@ def status(as_json: bool) -> None:
             click.echo(f"{name:<18} {'-' if value is None else value}")
     if not answer["running"]:
         sys.exit(3)
+
+
+@postgres.command()
+@click.option(
+    "--old-bin",
+    type=click.Path(path_type=Path, exists=True),
+    help="Where the programs of the old version are; found by themselves in most cases.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def upgrade(old_bin: Path | None, as_json: bool) -> None:
+    """Bring the data to this version of PostgreSQL; the old data stay beside them, untouched."""
+    with ground.refusals(as_json=as_json):
+        done = upgrades.run(os.environ, old=old_bin, notice=(lambda _: None) if as_json else ground.say)
+    if as_json:
+        answer: dict[str, object] = {"upgraded": done is not None}
+        if done is not None:
+            answer |= {**dataclasses.asdict(done), "kept": str(done.kept)}
+        click.echo(json.dumps(answer))
+    elif done is None:
+        click.echo("Nothing to do: the data are of this version.")
+    else:
+        click.echo(f"PostgreSQL {done.before} to {done.after}: {done.tables} tables, all equal.")
+        click.echo(f"The old data are in {done.kept}. Remove them when the new ones have proved themselves.")
 
 
 @postgres.command(context_settings={"ignore_unknown_options": True})

@@ -262,6 +262,42 @@ def mark(environ: Environ) -> Reach:
     return reached
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What was read and found authentic."""
+
+    backups: int
+    segments: int
+    bytes: int
+
+
+def check(environ: Environ, progress: Progress = quiet) -> Checked:
+    """Authenticate every byte of the repository; refuses at the first that is not as written."""
+    folder, key = repository.directory(environ), vault.key(environ)
+    every, names, done = repository.bases(folder, key), repository.segments(folder), 0
+    total = sum(path.stat().st_size for path in folder.rglob("*.tally"))
+
+    def read(path: Path, name: str) -> None:
+        nonlocal done
+        for _ in vault.read(key, path, name=name):
+            pass
+        done += path.stat().st_size
+        progress("check", done, total)
+
+    for base in every:
+        repository.check_stored(folder, base)
+        repository.chain(every, base)
+        for file in base.sha256:
+            part = file.removesuffix(".tally")
+            read(repository.base_directory(folder, base.id) / file, f"{base.id}/{part}")
+    for name in names:
+        read(repository.segment_file(folder, name), name)
+    missing = repository.gaps(names, every)
+    if missing:
+        raise errors.BackupFileMissing(path=repository.segment_file(folder, missing[0]))
+    return Checked(len(every), len(names), done)
+
+
 def status(environ: Environ, now: dt.datetime) -> dict[str, object]:
     """How safe the data are now."""
     folder, key = repository.directory(environ), vault.key(environ)

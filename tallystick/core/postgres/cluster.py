@@ -224,7 +224,7 @@ def _prepare(environ: Mapping[str, str], programs: binaries.Binaries) -> account
         raise errors.NotOurs(path=data)
     else:
         user = account.service(environ)
-    _check_reachable(home, programs, user)
+    check_reachable(home, programs, user)
     directory(home / "run", user, 0o755)
     directory(home / "log", user, 0o700)
     if not made:
@@ -293,7 +293,7 @@ def _check_socket_path(home: Path) -> None:
         raise errors.HomeTooLong(path=path, length=length, most=place.SOCKET_PATH_MAX)
 
 
-def _check_reachable(home: Path, programs: binaries.Binaries, user: account.Account) -> None:
+def check_reachable(home: Path, programs: binaries.Binaries, user: account.Account) -> None:
     """Name the directory that shuts the service user out, instead of failing in the middle."""
     if user.is_running_user:
         return

@@ -142,6 +142,25 @@ def needed_segments(names: list[str], first: str) -> list[str]:
     return [name for name in names if not SEGMENT.fullmatch(name[:24]) or name[8:24] >= first[8:]]
 
 
+def gaps(names: list[str], every: list[Base]) -> list[str]:
+    """Segments missing between the first one a backup needs and the last one, on each timeline."""
+    per_high = 2**32 // SEGMENT_BYTES
+    found: dict[str, set[int]] = {}
+    for name in names:
+        if SEGMENT.fullmatch(name):
+            found.setdefault(name[:8], set()).add(int(name[8:16], 16) * per_high + int(name[16:], 16))
+    first = {base.first_segment[:8]: base.first_segment for base in reversed(every)}
+    missing = []
+    for timeline, numbers in found.items():
+        begin = min(numbers)
+        if timeline in first:
+            begin = int(first[timeline][8:16], 16) * per_high + int(first[timeline][16:], 16)
+        for number in range(begin, max(numbers) + 1):
+            if number not in numbers:
+                missing.append(f"{timeline}{number // per_high:08X}{number % per_high:08X}")
+    return sorted(missing)
+
+
 def prune(repository: Path, key: vault.Key, *, keep_from: dt.datetime) -> Pruned:
     """Drop what no restore to a time from `keep_from` on can need. The last backup is never dropped."""
     every = bases(repository, key)

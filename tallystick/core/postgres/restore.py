@@ -99,8 +99,9 @@ def run(
         nest = Path(tempfile.mkdtemp(prefix=".restore.", dir=home))
         try:
             nest.chmod(0o711)
-            unpacked = _unpack(plan, nest, programs, user, progress)
+            cluster.check_reachable(home, programs, user)
             count = _fetch(plan, nest / "wal", user)
+            unpacked = _unpack(plan, nest, programs, user, progress)
             fetched = time.monotonic()
             # All of it is here and authentic. From here on the home changes.
             if data.exists():
