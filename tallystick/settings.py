@@ -237,6 +237,9 @@ REQUEST_BYTES_MAX = _integer("TALLYSTICK_REQUEST_BYTES_MAX", 64 * 1024 * 1024)
 """A whole request, files and all; a longer one is refused with 413 before it is read."""
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = _integer("TALLYSTICK_BODY_BYTES_MAX", 16 * 1024 * 1024)
+API_REQUESTS_A_SECOND = _integer("TALLYSTICK_API_REQUESTS_A_SECOND", 500)
+"""What one caller of the API may ask of one process; for a moment, twice as much."""
+
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 40
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
@@ -255,7 +258,6 @@ USE_THOUSAND_SEPARATOR = False
 # Static files.
 
 STATIC_URL = "static/"
-STATIC_ROOT = HOME / "static"
 # Served from the package itself: nothing to collect, so `demo` starts from an installed wheel.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from tallystick.web import errors, health, landing, sign_in
+from tallystick.web import customer, errors, events, health, landing, ledger, overview, people, sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.alive, name="healthz"),
@@ -13,6 +13,27 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("account/", include("allauth.urls")),
     path("sign-in/link/<str:token>", sign_in.link, name="sign-in-link"),
+    path("books/<int:book>/", overview.overview, name="overview"),
+    path("books/<int:book>/accounts/", ledger.accounts_page, name="accounts"),
+    path("books/<int:book>/accounts/<str:number>/", ledger.account_page, name="account"),
+    path("books/<int:book>/accounts/<str:number>/statement.csv", ledger.account_csv, name="account-csv"),
+    path("books/<int:book>/transfers/", ledger.transfers_page, name="transfers"),
+    path("books/<int:book>/transfers/<str:transfer_id>/", ledger.transfer_page, name="transfer"),
+    path("books/<int:book>/trial-balance/", ledger.trial_balance_page, name="trial-balance"),
+    path("books/<int:book>/trial-balance.csv", ledger.trial_balance_csv, name="trial-balance-csv"),
+    path("books/<int:book>/authorisations/", ledger.authorisations_page, name="authorisations"),
+    path("books/<int:book>/authorisations/<str:number>/", ledger.authorisation_page, name="authorisation"),
+    path("books/<int:book>/refusals/", ledger.refusals_page, name="refusals"),
+    path("my/", customer.money, name="my-money"),
+    path("my/accounts/<str:number>/", customer.account, name="my-account"),
+    path("my/accounts/<str:number>/statement.csv", customer.account_csv, name="my-account-csv"),
+    path("my/authorisations/", customer.authorisations, name="my-authorisations"),
+    path("my/authorisations/<str:number>/", customer.authorisation, name="my-authorisation"),
+    path("people/", people.people, name="people"),
+    path("people/<int:user>/", people.person, name="person"),
+    path("people/<int:user>/roles", people.change_role, name="change-role"),
+    path("evidence/", events.events, name="events"),
+    path("evidence/<int:event_id>/", events.event, name="event"),
     path("", landing.landing, name="landing"),
     path("home/", landing.home, name="home"),
 ]

@@ -119,6 +119,11 @@ def events(
     )
 
 
+def events_at(db: Db, kind: str, at: datetime) -> Sequence[Event]:
+    """The events of a kind that happened at exactly this time: those of two books may share one."""
+    return _events(db, "o.at = %s and o.kind = %s", [at, kind], limit=100)
+
+
 def agrees(told: Event) -> bool:
     """Whether the payload kept beside the event is, byte for byte, the one the event committed to."""
     if told.salt is None or told.payload_text is None:
@@ -166,12 +171,12 @@ def _in_transaction(db: Db) -> None:
     assert connections[db].in_atomic_block, "an event is written in the transaction of its cause"
 
 
-def _events(db: Db, where: str, parameters: list[str | int | None], *, limit: int) -> list[Event]:
+def _events(db: Db, where: str, parameters: list[str | int | datetime | None], *, limit: int) -> list[Event]:
     sql = f"""
         select o.id, o.kind, o.at, o.recorded_at, o.actor, o.commitment, p.salt, p.payload
         from evidence_outbox o left join evidence_payload p on p.event_id = o.id
         where {where} order by o.id desc limit %s
-    """  # noqa: S608 -- `where` is one of the two constants above
+    """  # noqa: S608 -- `where` is one of the constants above
     with connections[db].cursor() as cursor:
         cursor.execute(sql, [*parameters, limit])
         return [

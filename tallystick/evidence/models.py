@@ -31,7 +31,10 @@ class Outbox(models.Model):
             ),
             models.CheckConstraint(condition=~models.Q(actor=""), name="evidence_outbox_actor_named"),
         )
-        indexes = (models.Index(fields=["kind", "id"], name="evidence_outbox_kind"),)
+        indexes = (
+            models.Index(fields=["kind", "id"], name="evidence_outbox_kind"),
+            models.Index(fields=["at"], name="evidence_outbox_at"),
+        )
 
 
 class Payload(models.Model):

@@ -9,8 +9,19 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from tallystick.core.errors import Refusal
+from tallystick.custody import errors as custody
 from tallystick.identity.errors import AccessDenied
 from tallystick.web import observation
+
+_ABSENT = (
+    custody.AccountUnknown,
+    custody.AuthorisationNotFound,
+    custody.BookUnknown,
+    custody.PositionUnknown,
+    custody.TimeBeforeBook,
+    custody.TransferNotFound,
+)
+"""Refusals that mean: there is nothing of that name."""
 
 
 def denied(request: HttpRequest, denial: AccessDenied) -> HttpResponse:
@@ -19,13 +30,20 @@ def denied(request: HttpRequest, denial: AccessDenied) -> HttpResponse:
 
 
 def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """409: the request was understood, and the rules say no."""
+    """404 where what was named is not there; else 409: it was understood, and the rules say no."""
+    if isinstance(refusal, _ABSENT):
+        return _page(request, 404, _("Not found"), refusal.message)
     return _page(request, 409, _("Refused"), refusal.message)
 
 
 def plain(request: HttpRequest, status: int, message: str) -> HttpResponse:
     """An error before there is a session: no page around it."""
     return HttpResponse(message + "\n", status=status, content_type="text/plain; charset=utf-8")
+
+
+def unreadable(request: HttpRequest, message: str) -> HttpResponse:
+    """400: the address names something that cannot be read."""
+    return _page(request, 400, _("Not understood"), message)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from tallystick.web import navigation
-from tallystick.web.session import actor
+from tallystick.web.session import actor, book_of
 
 
 def landing(request: HttpRequest) -> HttpResponse:
@@ -18,7 +18,7 @@ def landing(request: HttpRequest) -> HttpResponse:
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Where signing in leads: the first page of this role's menu, or a word on how to get a role."""
-    entries = navigation.of(actor(request), request.path)
+    entries = navigation.of(actor(request), request.path, book=book_of(request))
     if entries:
         return redirect(entries[0].url)
     return render(request, "no_role.html")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from tallystick.identity import access
@@ -20,22 +21,36 @@ class Entry:
     current: bool
 
 
-# (route, label, permission)
-_MENU: tuple[tuple[str, object, str], ...] = ()
+# (route, label, permission, whether it is a page of one book)
+_MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
+    ("overview", _("Overview"), "custody.read_ledger", True),
+    ("accounts", _("Accounts"), "custody.read_ledger", True),
+    ("transfers", _("Transfers"), "custody.read_ledger", True),
+    ("trial-balance", _("Trial balance"), "custody.read_ledger", True),
+    ("authorisations", _("Authorisations"), "custody.read_ledger", True),
+    ("refusals", _("Refusals"), "custody.read_ledger", True),
+    ("my-money", _("My money"), "custody.read_own", False),
+    ("my-authorisations", _("My authorisations"), "custody.read_own", False),
+    ("people", _("People and roles"), "identity.read_users", False),
+    ("events", _("Evidence"), "evidence.read", False),
+)
 
 
-def of(actor: Actor, path: str) -> list[Entry]:
-    """The menu of this actor, the page they are on marked."""
+def of(actor: Actor, path: str, *, book: int | None) -> list[Entry]:
+    """The menu of this actor, the page they are on marked. Without a book, the pages that need none."""
     entries = []
-    for route, label, permission in _MENU:
-        if not access.allowed(actor, permission, owner=actor.customer_number):
+    for route, label, permission, of_book in _MENU:
+        if of_book and book is None:
             continue
-        try:
-            url = reverse(route)
-        except NoReverseMatch:
+        # Staff may read anyone's own pages, but have no "my".
+        if route.startswith("my-") and actor.customer_number is None:
             continue
-        entries.append(Entry(str(label), url, path == url or (url != "/" and path.startswith(url))))
+        if access.allowed(actor, permission, owner=actor.customer_number):
+            url = reverse(route, args=[book] if of_book else [])
+            entries.append(Entry(str(label), url, path == url))
+    # Where no entry is this very page, the one it lies under is marked: the longest that leads here.
+    if not any(entry.current for entry in entries):
+        under = [entry for entry in entries if path.startswith(entry.url)]
+        nearest = max(under, key=lambda entry: len(entry.url), default=None)
+        entries = [Entry(entry.label, entry.url, entry is nearest) for entry in entries]
     return entries
-
-
-__all__ = ["Entry", "_", "of"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -14,10 +15,11 @@ from django.utils.functional import SimpleLazyObject
 
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
+from tallystick.custody import books
 from tallystick.identity import access, users
 from tallystick.identity.access import Actor
 from tallystick.identity.errors import AccessDenied
-from tallystick.web import errors, navigation
+from tallystick.web import asking, errors, navigation
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +37,12 @@ class ActorMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, AccessDenied):
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
             _record(request, exception)
             return errors.denied(request, exception)
+        if isinstance(exception, asking.Unreadable):
+            return errors.unreadable(request, exception.message)
         if isinstance(exception, Refusal):
             return errors.refused(request, exception)
         return None
@@ -55,12 +61,20 @@ def actor(request: HttpRequest) -> Actor:
     return cast(Actor, request.actor)  # type: ignore[attr-defined]
 
 
+def book_of(request: HttpRequest) -> int | None:
+    """The book this page is of, or the first one there is."""
+    match = request.resolver_match
+    if match and "book" in match.kwargs:
+        return int(match.kwargs["book"])
+    return next((book.id for book in books.books(APP)), None)
+
+
 def page(request: HttpRequest) -> dict[str, Any]:
     """What the layout of every page needs: who asks, where they may go, and in which languages."""
     who = getattr(request, "actor", access.NOBODY)
     return {
         "actor": who,
-        "navigation": SimpleLazyObject(lambda: navigation.of(who, request.path)),
+        "navigation": SimpleLazyObject(lambda: navigation.of(who, request.path, book=book_of(request))),
         "languages": settings.LANGUAGES,
         "is_demo": settings.DEMO,
     }

@@ -7,9 +7,16 @@ from datetime import datetime
 
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tallystick.core import money
+from tallystick.core.errors import Refusal
+from tallystick.custody.codes import Code
+from tallystick.custody.errors import TRANSFER_REFUSALS
+from tallystick.custody.instructions import Standing
+from tallystick.custody.models import AccountStatus, TransferKind
+from tallystick.custody.numbers import AuthorisationKind, Family
 from tallystick.identity.roles import Role
 
 Word = str | Promise
@@ -23,6 +30,138 @@ ROLES: Mapping[str, Word] = {
     Role.REGULATOR: _("Regulator"),
     Role.CUSTOMER: _("Customer"),
 }
+
+FAMILIES: Mapping[int, Word] = {
+    Family.CLIENT: _("Client money"),
+    Family.OWN: _("Platform's own"),
+    Family.EXTERNAL: _("At the bank"),
+    Family.SUSPENSE: _("Suspense"),
+}
+
+STATUSES: Mapping[str, Word] = {
+    AccountStatus.OPEN: _("Open"),
+    AccountStatus.DEBITS_FROZEN: _("Debits frozen"),
+    AccountStatus.CREDITS_FROZEN: _("Credits frozen"),
+    AccountStatus.FROZEN: _("Frozen"),
+    AccountStatus.CLOSED: _("Closed"),
+}
+
+TRANSFER_KINDS: Mapping[int, Word] = {
+    TransferKind.POSTED: _("Posted"),
+    TransferKind.PENDING: _("Pending"),
+    TransferKind.POST_PENDING: _("Pending posted"),
+    TransferKind.VOID_PENDING: _("Pending voided"),
+    TransferKind.EXPIRE_PENDING: _("Pending expired"),
+}
+
+CODES: Mapping[int, Word] = {
+    Code.TOP_UP: _("Top-up"),
+    Code.WITHDRAWAL: _("Withdrawal"),
+    Code.LEND: _("Lending"),
+    Code.DISBURSE: _("Disbursement"),
+    Code.REPAY: _("Repayment"),
+    Code.FEE: _("Fee"),
+    Code.REFUND: _("Refund"),
+    Code.INTEREST: _("Interest"),
+    Code.SETTLEMENT: _("Settlement"),
+    Code.UNIDENTIFIED_RECEIPT: _("Unidentified receipt"),
+    Code.IDENTIFIED: _("Identified"),
+    Code.RETURN: _("Return"),
+    Code.EXCHANGE: _("Exchange"),
+    Code.CORRECTION: _("Correction"),
+    Code.OPENING_BALANCE: _("Opening balance"),
+    Code.FEE_PAYOUT: _("Payout of fees"),
+    Code.COMPENSATION: _("Compensation"),
+    Code.LEGAL: _("Legal order"),
+    Code.TRANSFER: _("Transfer"),
+}
+
+AUTHORISATION_KINDS: Mapping[int, Word] = {
+    AuthorisationKind.ORDER: _("Order"),
+    AuthorisationKind.SCHEDULE: _("Contract schedule"),
+    AuthorisationKind.ENTITLEMENT: _("Entitlement to a fee"),
+    AuthorisationKind.LEGAL: _("Legal order"),
+}
+
+STANDINGS: Mapping[str, Word] = {
+    Standing.VALID: _("Valid"),
+    Standing.NOT_YET_VALID: _("Not yet valid"),
+    Standing.EXPIRED: _("Expired"),
+    Standing.CONSUMED: _("Used up"),
+    Standing.WITHDRAWN: _("Withdrawn"),
+}
+
+REFUSAL_NAMES: Mapping[str, Word] = {
+    "id_used_with_other_content": _("Id used with other content"),
+    "amount_out_of_range": _("Amount out of range"),
+    "debit_account_unknown": _("Debit account unknown"),
+    "credit_account_unknown": _("Credit account unknown"),
+    "accounts_same": _("Accounts the same"),
+    "book_differs": _("Another book"),
+    "asset_differs": _("Another asset"),
+    "pending_unknown": _("Pending transfer unknown"),
+    "not_pending": _("Not pending"),
+    "pending_differs": _("Differs from the pending one"),
+    "pending_already_posted": _("Already posted"),
+    "pending_already_voided": _("Already voided"),
+    "pending_expired": _("Pending expired"),
+    "pending_not_expired": _("Not expired yet"),
+    "amount_exceeds_pending": _("More than was held"),
+    "expiry_past": _("Expiry past"),
+    "reversed_unknown": _("Reversed transfer unknown"),
+    "not_reversible": _("Not reversible"),
+    "reversal_differs": _("Reversal differs"),
+    "already_reversed": _("Already reversed"),
+    "reason_missing": _("Reason missing"),
+    "border_crossed": _("Client money to own"),
+    "account_closed": _("Account closed"),
+    "debits_frozen": _("Debits frozen"),
+    "credits_frozen": _("Credits frozen"),
+    "authorisation_missing": _("No authorisation"),
+    "authorisation_out_of_place": _("Authorisation out of place"),
+    "authorisation_unknown": _("Authorisation unknown"),
+    "authorisation_of_another": _("Another's authorisation"),
+    "authorisation_withdrawn": _("Authorisation withdrawn"),
+    "authorisation_not_yet_valid": _("Authorisation not yet valid"),
+    "authorisation_expired": _("Authorisation expired"),
+    "authorisation_payee_differs": _("Another payee"),
+    "authorisation_code_differs": _("Another kind of transfer"),
+    "authorisation_amount_differs": _("Another amount"),
+    "authorisation_consumed": _("Authorisation used up"),
+    "nothing_available": _("Nothing available"),
+    "turnover_too_large": _("Turnover too large"),
+    "insufficient_funds": _("Not enough available"),
+    "ceiling_exceeded": _("Ceiling exceeded"),
+    "linked_transfer_refused": _("Refused with its chain"),
+}
+
+_SHADES: Mapping[str, str] = {
+    AccountStatus.OPEN: "good",
+    AccountStatus.DEBITS_FROZEN: "warn",
+    AccountStatus.CREDITS_FROZEN: "warn",
+    AccountStatus.FROZEN: "bad",
+    Standing.VALID: "good",
+    Standing.NOT_YET_VALID: "warn",
+    Standing.WITHDRAWN: "bad",
+}
+
+_REFUSALS: Mapping[str, type[Refusal]] = {refusal.code: refusal for refusal in TRANSFER_REFUSALS}
+
+
+def refusal(code: str) -> str:
+    """Why a transfer was refused, in the reader's language; the code itself where it is not one of ours."""
+    known = _REFUSALS.get(code)
+    return code if known is None else gettext(known.template())
+
+
+def refusal_name(code: str) -> str:
+    """A refusal's code as words: short, for charts and menus; the sentence is `refusal`."""
+    return str(REFUSAL_NAMES.get(code, code.replace("_", " ").capitalize()))
+
+
+def shade(state: str) -> str:
+    """The colour that repeats what a state's word says."""
+    return _SHADES.get(state, "")
 
 
 def amount(minor: int, scale: int) -> str:

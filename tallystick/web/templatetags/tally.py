@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from tallystick.custody import numbers
+from tallystick.custody.assets import Asset
+from tallystick.custody.history import Transfer
+from tallystick.custody.instructions import Authorisation
 from tallystick.identity.access import Actor
+from tallystick.identity.users import Person
 from tallystick.web import words
 
 register = template.Library()
@@ -17,9 +23,15 @@ _NOTICES = {"success": "good", "warning": "warn", "error": "bad"}
 
 
 @register.filter
-def roles(actor: Actor) -> str:
-    """The roles of the one who is signed in, as words."""
-    return " · ".join(str(words.ROLES.get(role, role)) for role in sorted(actor.roles))
+def roles(who: Actor | Person) -> str:
+    """The roles someone holds, as words."""
+    return " · ".join(role(held) for held in sorted(who.roles))
+
+
+@register.filter
+def role(value: str) -> str:
+    """A role as a word."""
+    return str(words.ROLES.get(value, value))
 
 
 @register.filter
@@ -28,6 +40,73 @@ def moment(at: datetime | None) -> SafeString | str:
     if at is None:
         return ""
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), words.moment(at))
+
+
+@register.filter
+def amount(minor: int | None, scale: int) -> str:
+    """An amount in its asset's major units: `{{ minor|amount:scale }}`."""
+    return "" if minor is None else words.amount(minor, scale)
+
+
+@register.filter
+def count(number: int) -> str:
+    """A number of things: `12,345`."""
+    return words.amount(number, 0)
+
+
+@register.filter
+def at(rows: Mapping[int, object] | None, number: int) -> object | None:
+    """The row of this number, for tables that name accounts."""
+    return (rows or {}).get(number)
+
+
+@register.filter
+def asset_of(row: Transfer | Authorisation, scales: Mapping[int, Asset]) -> Asset:
+    """The asset of a transfer or an authorisation: its accounts' numbers say which."""
+    return scales[numbers.asset_of(row.debit_account)]
+
+
+@register.filter
+def account(number: int) -> str:
+    """An account's number as it is written outside."""
+    return numbers.account_text(number)
+
+
+@register.filter
+def authorisation(number: int) -> str:
+    """An authorisation's number as it is written outside."""
+    return numbers.authorisation_text(number)
+
+
+@register.filter
+def family(value: int) -> str:
+    """Whose money an account of this family holds."""
+    return str(words.FAMILIES[value])
+
+
+@register.filter
+def code(value: int) -> str:
+    """Why a transfer was made."""
+    return str(words.CODES.get(value, value))
+
+
+@register.filter
+def kind(value: int) -> str:
+    """What a transfer did: posted, pending, or what settled a pending one."""
+    return str(words.TRANSFER_KINDS[value])
+
+
+@register.filter
+def status(value: str) -> SafeString:
+    """An account's state or an authorisation's standing, as a badge."""
+    word = words.STATUSES.get(value) or words.STANDINGS.get(value) or value
+    return format_html('<span class="badge {}">{}</span>', words.shade(value), word)
+
+
+@register.filter
+def refusal(code: str) -> str:
+    """Why a transfer was refused."""
+    return words.refusal(code)
 
 
 @register.filter

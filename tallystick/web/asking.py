@@ -1,0 +1,98 @@
+"""What an address asks for: read strictly, refused with a word on what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import TypeVar
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as _
+
+T = TypeVar("T")
+
+
+class Unreadable(Exception):
+    """The address holds something that cannot be read; `message` says what, in the reader's language."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """A past state that is asked for: by position, by time, or (neither) the present one."""
+
+    position: int | None = None
+    at: datetime | None = None
+
+    @property
+    def is_now(self) -> bool:
+        return self.position is None and self.at is None
+
+
+def text(request: HttpRequest, name: str, *, length_max: int = 120) -> str:
+    """What was typed, without what no search needs."""
+    return request.GET.get(name, "").strip().replace("\x00", "")[:length_max]
+
+
+def whole(request: HttpRequest, name: str) -> int | None:
+    """A whole number from 0 up, or nothing."""
+    given = request.GET.get(name, "").strip()
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= 18):
+        raise Unreadable(_("%(field)s must be a whole number.") % {"field": name})
+    return int(given)
+
+
+def choice(request: HttpRequest, name: str, choices: Mapping[str, T]) -> T | None:
+    """One of the words given, or nothing."""
+    given = request.GET.get(name, "")
+    if not given:
+        return None
+    if given not in choices:
+        raise Unreadable(
+            _("%(field)s must be one of: %(words)s.") % {"field": name, "words": ", ".join(choices)}
+        )
+    return choices[given]
+
+
+def moment(request: HttpRequest, name: str, *, end_of_day: bool = False) -> datetime | None:
+    """A time in the zone of the installation, or nothing. A bare day is its first moment, or its last."""
+    given = request.GET.get(name, "").strip()
+    if not given:
+        return None
+    try:
+        found = parse_datetime(given)
+        if found is None and (day := parse_date(given)) is not None:
+            found = datetime.combine(day, time.max if end_of_day else time.min)
+    except ValueError:
+        found = None
+    if found is None:
+        raise Unreadable(
+            _("%(field)s must be a date or a time such as 2026-03-01 or 2026-03-01T09:30.") % {"field": name}
+        )
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
+def as_of(request: HttpRequest) -> AsOf:
+    """The state asked for by `position` or `at`."""
+    asked = AsOf(position=whole(request, "position"), at=moment(request, "at", end_of_day=True))
+    if asked.position is not None and asked.at is not None:
+        raise Unreadable(_("Name a position or a time, not both."))
+    return asked
+
+
+def query(request: HttpRequest, **changes: object) -> str:
+    """This page's own query with these parts changed (`None`: left out), for links to the next page."""
+    parts = request.GET.copy()
+    for name, value in changes.items():
+        parts.pop(name, None)
+        if value is not None:
+            parts[name] = str(value)
+    return f"?{parts.urlencode()}" if parts else "?"
