@@ -13,8 +13,15 @@ from tallystick.core.db import Db
 from tallystick.custody import accounts, books, instructions, ledger
 from tallystick.custody.codes import Code
 from tallystick.custody.models import AmountRule
-from tallystick.custody.numbers import AccountNumber, AuthorisationKind, AuthorisationNumber, BookId, Family
-from tallystick.custody.numbers import account_text, authorisation_text
+from tallystick.custody.numbers import (
+    AccountNumber,
+    AuthorisationKind,
+    AuthorisationNumber,
+    BookId,
+    Family,
+    account_text,
+    authorisation_text,
+)
 from tallystick.custody.transfers import TransferRequest
 from tallystick.identity.access import Actor
 from tallystick.identity.roles import Role
@@ -67,7 +74,9 @@ def an_id(n: int) -> str:
     return f"trf_00000000-0000-7000-8000-{n:012x}"
 
 
-def ask(n: int, debit: int, credit: int, amount_minor: int, code: str = "top_up", **more: object) -> TransferRequest:
+def ask(
+    n: int, debit: int, credit: int, amount_minor: int, code: str = "top_up", **more: object
+) -> TransferRequest:
     """A posted transfer with the n-th id."""
     if isinstance(authorisation := more.get("authorisation"), int):
         more["authorisation"] = authorisation_text(authorisation)
@@ -89,7 +98,9 @@ def post(requests: Sequence[TransferRequest], now: datetime = NOW) -> list[int]:
     return [int(position) for position in results.position]
 
 
-def authorised(debit: AccountNumber, credit: AccountNumber, amount_minor: int, **more: object) -> AuthorisationNumber:
+def authorised(
+    debit: AccountNumber, credit: AccountNumber, amount_minor: int, **more: object
+) -> AuthorisationNumber:
     """An order by the client to pay this much once."""
     terms: dict[str, object] = {
         "kind": AuthorisationKind.ORDER,
@@ -103,5 +114,9 @@ def authorised(debit: AccountNumber, credit: AccountNumber, amount_minor: int, *
         **more,
     }
     return instructions.authorise(
-        DB, debit, credit_account=credit, amount_minor=amount_minor, **terms  # type: ignore[arg-type]
+        DB,
+        debit,
+        credit_account=credit,
+        amount_minor=amount_minor,
+        **terms,  # type: ignore[arg-type]
     )

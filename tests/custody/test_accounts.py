@@ -37,8 +37,17 @@ def test_an_account_number_says_what_it_is(people):
         (people.suspense, Family.SUSPENSE),
     ):
         account = accounts.account(DB, number)
-        assert (numbers.book_of(number), numbers.family_of(number), numbers.asset_of(number)) == (BOOK, family, 156)
-        assert (account.family, account.asset, account.scale, account.status) == (family, "CNY", 2, AccountStatus.OPEN)
+        assert (numbers.book_of(number), numbers.family_of(number), numbers.asset_of(number)) == (
+            BOOK,
+            family,
+            156,
+        )
+        assert (account.family, account.asset, account.scale, account.status) == (
+            family,
+            "CNY",
+            2,
+            AccountStatus.OPEN,
+        )
         assert account.no_overdraft is (family != Family.EXTERNAL)
         assert account.normal_side == (Side.DEBIT if family == Family.EXTERNAL else Side.CREDIT)
     assert len({numbers.serial_of(number) for number in (people.wang, people.bank, people.platform)}) == 3
@@ -90,7 +99,9 @@ def test_operations_opens_accounts_and_an_approver_sets_limits(people):
     with pytest.raises(AccessDenied):
         open_client("R-2", actor=AUDITOR)
     with pytest.raises(AccessDenied):
-        accounts.change_state(DB, number, AccountStatus.OPEN, "lower", ceiling_minor=1, actor=OPERATIONS, now=NOW)
+        accounts.change_state(
+            DB, number, AccountStatus.OPEN, "lower", ceiling_minor=1, actor=OPERATIONS, now=NOW
+        )
     accounts.change_state(DB, number, AccountStatus.OPEN, "lower", ceiling_minor=1, actor=APPROVER, now=NOW)
     assert accounts.account(DB, number).ceiling_minor == 1
     accounts.change_state(DB, number, AccountStatus.OPEN, "lift", ceiling_minor=None, actor=APPROVER, now=NOW)
@@ -99,12 +110,18 @@ def test_operations_opens_accounts_and_an_approver_sets_limits(people):
 
 def test_ten_thousand_accounts_are_opened_at_once_in_their_order(people):
     many = [
-        NewAccount(family=Family.CLIENT, asset_code="CNY", owner=f"C-{n}", name=f"Client {n}", reference=f"R-{n}")
+        NewAccount(
+            family=Family.CLIENT, asset_code="CNY", owner=f"C-{n}", name=f"Client {n}", reference=f"R-{n}"
+        )
         for n in range(10_000)
     ]
     given = accounts.open_many(DB, BOOK, many, actor=SIMULATION, now=NOW)
     assert given == sorted(set(given))
-    assert [accounts.account(DB, given[n]).reference for n in (0, 4_711, 9_999)] == ["R-0", "R-4711", "R-9999"]
+    assert [accounts.account(DB, given[n]).reference for n in (0, 4_711, 9_999)] == [
+        "R-0",
+        "R-4711",
+        "R-9999",
+    ]
     with pytest.raises(errors.Malformed):
         accounts.open_many(DB, BOOK, [*many, many[0]], actor=SIMULATION, now=NOW)
 
@@ -174,7 +191,9 @@ def test_an_account_closes_only_with_nothing_on_it_and_nothing_held(people):
     cast.post([ask(4, people.bank, people.wang, 5_00, kind="pending")])
     with pytest.raises(errors.BalanceNotZero):
         close()
-    cast.post([cast.TransferRequest(id=cast.an_id(5), kind="void_pending", pending_id=cast.an_id(4), reason="no")])
+    cast.post(
+        [cast.TransferRequest(id=cast.an_id(5), kind="void_pending", pending_id=cast.an_id(4), reason="no")]
+    )
     close()
     assert accounts.account(DB, people.wang).status == AccountStatus.CLOSED
 
@@ -185,7 +204,9 @@ def test_only_a_control_account_may_be_overdrawn(people):
             accounts.change_state(
                 DB, number, AccountStatus.OPEN, "lend", no_overdraft=False, actor=APPROVER, now=NOW
             )
-    accounts.change_state(DB, people.bank, AccountStatus.OPEN, "no", no_overdraft=True, actor=APPROVER, now=NOW)
+    accounts.change_state(
+        DB, people.bank, AccountStatus.OPEN, "no", no_overdraft=True, actor=APPROVER, now=NOW
+    )
     assert accounts.account(DB, people.bank).no_overdraft is True
 
 

@@ -23,17 +23,30 @@ def people(ledger_database_module):
     people = cast.opened()
     order = cast.authorised(people.wang, people.li, 40_00)
     held = cast.authorised(people.wang, people.bank, 30_00, code=codes.Code.WITHDRAWAL, payee="6222 01")
-    cast.post([ask(1, people.bank, people.wang, 100_00, reference="R-1"), ask(2, people.bank, people.li, 5_00)])
+    cast.post(
+        [ask(1, people.bank, people.wang, 100_00, reference="R-1"), ask(2, people.bank, people.li, 5_00)]
+    )
     cast.post(
         [
             ask(3, people.wang, people.li, 40_00, "lend", authorisation=order, metadata={"loan": "L-1"}),
-            ask(4, people.wang, people.bank, 30_00, "withdrawal", kind="pending", authorisation=held, payee="6222 01"),
+            ask(
+                4,
+                people.wang,
+                people.bank,
+                30_00,
+                "withdrawal",
+                kind="pending",
+                authorisation=held,
+                payee="6222 01",
+            ),
         ],
         NOW + DAY,
     )
     cast.post(
         [
-            cast.TransferRequest(id=cast.an_id(5), kind="post_pending", pending_id=cast.an_id(4), amount_minor=20_00),
+            cast.TransferRequest(
+                id=cast.an_id(5), kind="post_pending", pending_id=cast.an_id(4), amount_minor=20_00
+            ),
             ask(6, people.li, people.wang, 40_00, "lend", reverses_id=cast.an_id(3), reason="lent in error"),
             ask(7, people.bank, people.suspense, 1_00, "unidentified_receipt", value_date=date(2026, 2, 1)),
         ],
@@ -47,7 +60,16 @@ def test_a_balance_is_read_now_and_as_of_every_position_and_time(people):
     def wang(**at):
         return history.balance(DB, people.wang, **at)
 
-    assert [wang(at_position=n).balance_minor for n in range(8)] == [0, 100_00, 100_00, 60_00, 60_00, 40_00, 80_00, 80_00]
+    assert [wang(at_position=n).balance_minor for n in range(8)] == [
+        0,
+        100_00,
+        100_00,
+        60_00,
+        60_00,
+        40_00,
+        80_00,
+        80_00,
+    ]
     assert [wang(at_position=n).available_minor for n in (3, 4, 5)] == [60_00, 30_00, 40_00]
     assert (wang(at_position=4).held_minor, wang(at_position=5).held_minor) == (30_00, 0)
     assert wang() == wang(at_position=7)
@@ -92,14 +114,20 @@ def test_what_is_not_there_is_refused_never_empty(people):
 def test_a_statement_runs_from_its_opening_to_its_closing_balance(people):
     told = history.statement(DB, people.wang, after_position=2, to_position=6)
     assert (told.opening.balance_minor, told.closing.balance_minor) == (100_00, 80_00)
-    assert [(line.position, line.amount_minor, line.held_minor, line.balance_minor) for line in told.lines] == [
+    assert [
+        (line.position, line.amount_minor, line.held_minor, line.balance_minor) for line in told.lines
+    ] == [
         (3, -40_00, 0, 60_00),
         (4, 0, 30_00, 60_00),
         (5, -20_00, -30_00, 40_00),
         (6, 40_00, 0, 80_00),
     ]
     first = told.lines[0]
-    assert (first.counter_account, first.code, first.metadata) == (people.li, codes.Code.LEND, '{"loan":"L-1"}')
+    assert (first.counter_account, first.code, first.metadata) == (
+        people.li,
+        codes.Code.LEND,
+        '{"loan":"L-1"}',
+    )
     assert [line.available_minor for line in told.lines] == [60_00, 30_00, 40_00, 80_00]
 
 
@@ -129,7 +157,11 @@ def test_a_trial_balance_balances_at_every_position(people):
 
 def test_transfers_are_listed_by_position_and_found_by_what_is_known_of_them(people):
     def positions(**given):
-        paging = {name: given.pop(name) for name in ("after", "to_position", "limit", "newest_first") if name in given}
+        paging = {
+            name: given.pop(name)
+            for name in ("after", "to_position", "limit", "newest_first")
+            if name in given
+        }
         listed = history.transfers(DB, BOOK, **paging, filters=history.Filters(**given))
         return [each.position for each in listed]
 
@@ -157,9 +189,10 @@ def test_a_transfer_knows_what_became_of_it(people):
 
 
 def test_days_are_the_books_own(people):
-    posted = [(each.day, each.code.text, each.transfers, each.amount_minor) for each in history.daily_totals(
-        DB, BOOK, date(2026, 3, 1), date(2026, 3, 31)
-    )]
+    posted = [
+        (each.day, each.code.text, each.transfers, each.amount_minor)
+        for each in history.daily_totals(DB, BOOK, date(2026, 3, 1), date(2026, 3, 31))
+    ]
     assert posted == [
         (date(2026, 3, 2), "top_up", 2, 105_00),
         (date(2026, 3, 3), "lend", 1, 40_00),
