@@ -261,9 +261,14 @@ class BookWriter:
                 )
             now = memory.recorded_at
         batch = transfers.joined([request.batch for request in requests])
-        self._learn(reader, batch, look_up=any(request.look_up for request in requests))
         head = Head(memory.last_position, memory.recorded_at, memory.changes, 0)
-        judged = judgement.judge(memory, batch, now, self._today(reader, now))
+        today = self._today(reader, now)
+        look_up = any(request.look_up for request in requests)
+        # Most batches name only what is known. Where one does not, learn, and judge again.
+        judged = None if look_up or self._has_refusals else judgement.at_once(memory, batch, now, today)
+        if judged is None:
+            self._learn(reader, batch, look_up=look_up)
+            judged = judgement.judge(memory, batch, now, today)
         group = _Group(requests, judged, head=head)
         if judged.is_posted.any():
             group.encoded = encoding.encoded(judged, self.book)

@@ -9,6 +9,7 @@
 alter table custody_transfer
     add constraint custody_transfer_sound check (
         amount_minor between 1 and 1000000000000000
+        and position >= 1
         and kind between 1 and 5
         and debit_account <> credit_account
         and debit_account / 1000000000000000 = book_id
@@ -56,38 +57,47 @@ create function custody_transfer_batch() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public as
 $$
 declare
-    batch record;
+    book int;
+    before int;
     head record;
+    batch record;
 begin
-    for batch in
-        select book_id, min(position) as first_position, max(position) as last_position, count(*) as transfers,
-               min(recorded_at) as recorded_from, max(recorded_at) as recorded_at
-        from posted group by book_id
+    -- What this statement added is what stands beyond each book's head. No transition table: it would copy
+    -- every row once more.
     loop
-        -- The book's order is decided under this lock, held to the commit. The service holds it already.
-        perform pg_advisory_xact_lock(1952541804, batch.book_id);
+        select t.book_id into book from custody_transfer t
+        where t.book_id > coalesce(before, -1) order by t.book_id limit 1;
+        exit when not found;
+        before := book;
         select last_position, recorded_at into head
-        from custody_batch where book_id = batch.book_id order by last_position desc limit 1;
+        from custody_batch where book_id = book order by last_position desc limit 1;
+        select min(position) as first_position, max(position) as last_position, count(*) as transfers,
+               min(recorded_at) as recorded_from, max(recorded_at) as recorded_at
+        into batch
+        from custody_transfer where book_id = book and position > coalesce(head.last_position, 0);
+        continue when batch.transfers = 0;
+        -- The book's order is decided under this lock, held to the commit. The service holds it already.
+        perform pg_advisory_xact_lock(1952541804, book);
         if batch.first_position <> coalesce(head.last_position, 0) + 1
             or batch.last_position - batch.first_position + 1 <> batch.transfers then
             raise exception 'positions % to % of book % do not follow position %',
-                batch.first_position, batch.last_position, batch.book_id, coalesce(head.last_position, 0)
+                batch.first_position, batch.last_position, book, coalesce(head.last_position, 0)
                 using errcode = 'integrity_constraint_violation', constraint = 'custody_batch_gap_free';
         end if;
         if batch.recorded_from <> batch.recorded_at or batch.recorded_at < head.recorded_at then
             raise exception 'book % was last posted to at %; % is before it or not one time',
-                batch.book_id, head.recorded_at, batch.recorded_from
+                book, head.recorded_at, batch.recorded_from
                 using errcode = 'integrity_constraint_violation', constraint = 'custody_batch_time';
         end if;
         insert into custody_batch (book_id, first_position, last_position, recorded_at)
-        values (batch.book_id, batch.first_position, batch.last_position, batch.recorded_at);
+        values (book, batch.first_position, batch.last_position, batch.recorded_at);
     end loop;
     return null;
 end
 $$;
 
 create trigger custody_transfer_batch after insert on custody_transfer
-    referencing new table as posted for each statement execute function custody_transfer_batch();
+    for each statement execute function custody_transfer_batch();
 
 -- The book's order is this lock's order. The head is read after it is taken, so it stays the head until commit.
 create function custody_lock_book(book int)
@@ -121,90 +131,118 @@ create table custody_batch_entries (
     last_position bigint not null,
     primary key (book_id, last_position)
 );
-comment on table custody_batch_entries is 'Batches whose entries have been checked against their transfers.';
+comment on table custody_batch_entries is 'Batches whose entries have come: two for each transfer, and no more.';
 
+create table custody_batch_check (
+    book_id smallint not null,
+    last_position bigint not null,
+    unsound bigint not null,
+    checked_at timestamptz not null default clock_timestamp(),
+    primary key (book_id, last_position)
+);
+comment on table custody_batch_check is
+    'Batches whose entries were compared with their transfers and with the entries before them.';
+comment on column custody_batch_check.unsound is 'entries that do not follow: 0, or somebody has forged the ledger';
+
+-- How many of a batch's entries are missing or do not follow from their transfer and the account's entry before.
+create function custody_entries_unsound(book int, first_position bigint, last_position bigint) returns bigint
+    language sql stable security definer set search_path = pg_catalog, public set enable_seqscan = off as
+$$
+    with legs as (
+        select t.position, t.debit_account as account, true as is_debit, t.kind, t.amount_minor, t.pending_position
+        from custody_transfer t where t.book_id = book and t.position between first_position and last_position
+        union all
+        select t.position, t.credit_account, false, t.kind, t.amount_minor, t.pending_position
+        from custody_transfer t where t.book_id = book and t.position between first_position and last_position
+    ), moves as (
+        select l.account, l.position, l.is_debit,
+            case when l.kind in (1, 3) then l.amount_minor else 0 end as posted,
+            case when l.kind = 1 then 0 when l.kind = 2 then l.amount_minor else -(
+                select p.amount_minor from custody_transfer p
+                where p.book_id = book and p.position = l.pending_position) end as pending
+        from legs l
+    )
+    select count(*) from moves m
+    left join custody_entry e on e.account = m.account and e.position = m.position
+    left join lateral (
+        select o.* from custody_entry o
+        where o.account = m.account and o.position < m.position order by o.position desc limit 1
+    ) before on true
+    where (
+        e.debits_posted = coalesce(before.debits_posted, 0) + case when m.is_debit then m.posted else 0 end
+        and e.credits_posted = coalesce(before.credits_posted, 0) + case when m.is_debit then 0 else m.posted end
+        and e.debits_pending = coalesce(before.debits_pending, 0) + case when m.is_debit then m.pending else 0 end
+        and e.credits_pending = coalesce(before.credits_pending, 0) + case when m.is_debit then 0 else m.pending end
+    ) is not true
+$$;
+
+-- A statement of up to 2,000 entries is compared with its transfers at once. A bulk load's comparison would
+-- cost more than the load: it is counted at once and compared by `custody_check_next`, within seconds, by the
+-- service's own beat (docs/decisions/0103-checks-once-a-statement.md has the figures).
 create function custody_entry_batch() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public as
 $$
 declare
     book int;
-    books int;
+    last_book int;
     entries bigint;
+    first_position bigint;
+    last_position bigint;
     batch record;
-    sound bigint;
+    unsound bigint;
 begin
-    select min(account / 1000000000000000), count(distinct account / 1000000000000000), count(*)
-    into book, books, entries from counted;
+    select min(account) / 1000000000000000, max(account) / 1000000000000000, count(*), min(position), max(position)
+    into book, last_book, entries, first_position, last_position from counted;
     if entries = 0 then
         return null;
     end if;
-    select first_position, last_position, xmin into batch
-    from custody_batch where book_id = book order by last_position desc limit 1;
-    if books > 1 or batch is null or batch.xmin <> pg_current_xact_id()::xid
+    select b.first_position, b.last_position, b.xmin into batch
+    from custody_batch b where b.book_id = book order by b.last_position desc limit 1;
+    if book <> last_book or batch is null or batch.xmin <> pg_current_xact_id()::xid
+        or first_position < batch.first_position or last_position > batch.last_position
         or entries <> 2 * (batch.last_position - batch.first_position + 1) then
         raise exception 'entries come two to a transfer, in the transaction of their transfers'
             using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_of_batch';
     end if;
-
-    -- Each entry moved its account by what its transfer says, starting from the account's entry before it.
-    with legs as (
-        select position, debit_account as account, kind, amount_minor, pending_position, true as is_debit
-        from custody_transfer
-        where book_id = book and position between batch.first_position and batch.last_position
-        union all
-        select position, credit_account, kind, amount_minor, pending_position, false
-        from custody_transfer
-        where book_id = book and position between batch.first_position and batch.last_position
-    ), moved as (
-        select account, position,
-            debits_posted, credits_posted, debits_pending, credits_pending,
-            lag(debits_posted) over before as before_debits_posted,
-            lag(credits_posted) over before as before_credits_posted,
-            lag(debits_pending) over before as before_debits_pending,
-            lag(credits_pending) over before as before_credits_pending
-        from counted window before as (partition by account order by position)
-    ), compared as (
-        select kind, is_debit, amount_minor, pending_position,
-            debits_posted - coalesce(before_debits_posted, earlier.o_debits_posted, 0) as d_posted,
-            credits_posted - coalesce(before_credits_posted, earlier.o_credits_posted, 0) as c_posted,
-            debits_pending - coalesce(before_debits_pending, earlier.o_debits_pending, 0) as d_pending,
-            credits_pending - coalesce(before_credits_pending, earlier.o_credits_pending, 0) as c_pending
-        from moved
-        join legs using (account, position)
-        left join lateral (
-            select debits_posted as o_debits_posted, credits_posted as o_credits_posted,
-                   debits_pending as o_debits_pending, credits_pending as o_credits_pending
-            from custody_entry
-            where moved.before_debits_posted is null and account = moved.account and position < batch.first_position
-            order by position desc limit 1
-        ) earlier on moved.before_debits_posted is null
-    )
-    select count(*) into sound from compared
-    where case
-        when is_debit then
-            c_posted = 0 and c_pending = 0
-            and d_posted = case kind when 1 then amount_minor when 3 then amount_minor else 0 end
-            and case kind when 1 then d_pending = 0 when 2 then d_pending = amount_minor
-                else d_pending = -(select t.amount_minor from custody_transfer t
-                                   where t.book_id = book and t.position = compared.pending_position) end
-        else
-            d_posted = 0 and d_pending = 0
-            and c_posted = case kind when 1 then amount_minor when 3 then amount_minor else 0 end
-            and case kind when 1 then c_pending = 0 when 2 then c_pending = amount_minor
-                else c_pending = -(select t.amount_minor from custody_transfer t
-                                   where t.book_id = book and t.position = compared.pending_position) end
-    end;
-    if sound <> entries then
-        raise exception '% of % entries do not follow from their transfers', entries - sound, entries
-            using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_follows';
-    end if;
     insert into custody_batch_entries values (book, batch.last_position);
+    if entries <= 2000 then
+        unsound := custody_entries_unsound(book, batch.first_position, batch.last_position);
+        if unsound > 0 then
+            raise exception '% of % entries do not follow from their transfers', unsound, entries
+                using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_follows';
+        end if;
+        insert into custody_batch_check (book_id, last_position, unsound) values (book, batch.last_position, 0);
+    end if;
     return null;
 end
 $$;
 
 create trigger custody_entry_batch after insert on custody_entry
     referencing new table as counted for each statement execute function custody_entry_batch();
+
+-- Compare the oldest batch after this position that has not been compared. Returns its last position and how many entries are
+-- unsound, or no row where all have been.
+create function custody_check_next(book int, after bigint) returns table (position_checked bigint, entries_unsound bigint)
+    language plpgsql volatile security definer set search_path = pg_catalog, public as
+$$
+declare
+    batch record;
+begin
+    select b.first_position, b.last_position into batch
+    from custody_batch b
+    where b.book_id = book and b.last_position > after and not exists (
+        select from custody_batch_check c where c.book_id = book and c.last_position = b.last_position)
+    order by b.last_position limit 1;
+    if not found then
+        return;
+    end if;
+    position_checked := batch.last_position;
+    entries_unsound := custody_entries_unsound(book, batch.first_position, batch.last_position);
+    insert into custody_batch_check (book_id, last_position, unsound)
+    values (book, batch.last_position, entries_unsound) on conflict do nothing;
+    return next;
+end
+$$;
 
 create function custody_batch_complete() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public as
@@ -260,7 +298,7 @@ declare
     name text;
 begin
     foreach name in array array[
-        'custody_transfer', 'custody_entry', 'custody_authorisation_use', 'custody_batch', 'custody_batch_entries',
+        'custody_transfer', 'custody_entry', 'custody_authorisation_use', 'custody_batch', 'custody_batch_entries', 'custody_batch_check',
         'custody_transfer_refusal', 'custody_account', 'custody_account_state', 'custody_authorisation',
         'custody_authorisation_withdrawal', 'custody_signing_key', 'custody_book', 'custody_asset'
     ] loop
@@ -276,7 +314,7 @@ create sequence custody_account_serial as bigint maxvalue 9999999999;
 comment on sequence custody_account_serial is 'The last ten digits of account numbers: unique in the database.';
 
 grant select on custody_book, custody_asset, custody_account, custody_account_state, custody_signing_key,
-    custody_authorisation, custody_authorisation_withdrawal, custody_batch, custody_batch_entries,
+    custody_authorisation, custody_authorisation_withdrawal, custody_batch, custody_batch_entries, custody_batch_check,
     custody_transfer, custody_entry, custody_authorisation_use, custody_transfer_refusal
     to tallystick_app, tallystick_ledger_writer, tallystick_auditor;
 grant insert on custody_book, custody_asset, custody_account, custody_account_state, custody_signing_key,

@@ -1,0 +1,33 @@
+"""The order of the platform, on one screen: what follows from what was posted, one step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from tallystick.core.db import Db
+from tallystick.custody import checks, ledger
+from tallystick.custody.numbers import BookId
+from tallystick.identity.access import Actor
+
+ACTOR = Actor.system("pulse")
+
+
+def _expire_pending(db: Db, book: BookId, now: datetime) -> int:
+    return ledger.expire_pending(db, book, actor=ACTOR, now=now)
+
+
+def _check_batches(db: Db, book: BookId, now: datetime) -> int:
+    return checks.advance(db, book, actor=ACTOR, now=now)[0]
+
+
+STEPS: tuple[Callable[[Db, BookId, datetime], int], ...] = (
+    _expire_pending,  # pending transfers past their time → released
+    _check_batches,  # batches → compared with what they were made of
+)
+"""In this order, for each book. A step does a bounded amount of work and says how much."""
+
+
+def beat(db: Db, book: BookId, now: datetime) -> int:
+    """One beat of a book: every step once. Returns how much was done; 0 means nothing waits."""
+    return sum(step(db, book, now) for step in STEPS)
