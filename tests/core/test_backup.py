@@ -191,6 +191,8 @@ def _into(environ: Environ, source: Source, **options: object) -> restore.Restor
         "TALLYSTICK_BACKUP_DIR": str(source.repository),
         "TALLYSTICK_BACKUP_KEY_FILE": str(vault.key_file(source.environ)),
     }
+    # What is restored here need not survive a power cut.
+    (postgres.home(environ) / "postgresql.conf").write_text("fsync = off\n")
     return restore.run(environ, checks=CHECKS, **options)  # type: ignore[arg-type]
 
 

@@ -206,6 +206,18 @@ def _take(
     return base
 
 
+def before_change(
+    environ: Environ, *, reason: str, checks: Iterable[verification.Check] = (), progress: Progress = quiet
+) -> Base | None:
+    """A backup before something that has no way back of its own, where backups were set up.
+
+    The way back is `tallystick restore --to` its `finished_at`.
+    """
+    if place.is_external(environ) or not archive.is_enabled(environ):
+        return None
+    return take(environ, reason=reason, checks=checks, progress=progress)
+
+
 def enable(environ: Environ) -> None:
     """From now on the server hands over every finished WAL segment. May be called before its first start."""
     if archive.is_enabled(environ):

@@ -48,7 +48,7 @@ class NotOurs(Refusal):
 
 
 class OtherMajor(Refusal):
-    """The data directory {path} was written by PostgreSQL {found}, and the programs here are PostgreSQL
+    """The data in {path} were written by PostgreSQL {found}, and the programs here are PostgreSQL
     {ours}. Nothing was changed. Run `tallystick postgres upgrade`, or install the programs of
     PostgreSQL {found}."""
 

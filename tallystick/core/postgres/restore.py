@@ -100,6 +100,7 @@ def run(
         try:
             nest.chmod(0o711)
             cluster.check_reachable(home, programs, user)
+            _check_major(plan, programs)
             count = _fetch(plan, nest / "wal", user)
             unpacked = _unpack(plan, nest, programs, user, progress)
             fetched = time.monotonic()
@@ -162,6 +163,14 @@ def _plan(environ: Environ, to: dt.datetime | None) -> _Plan:
         repository.check_stored(folder, base)
     segments = _segments(folder, every, links[-1], to)
     return _Plan(folder, key, earlier, links, segments, reached.at if reached else None)
+
+
+def _check_major(plan: _Plan, programs: binaries.Binaries) -> None:
+    """A backup from before an upgrade wants the programs from before it."""
+    found = plan.links[-1].version
+    if int(found.split(".")[0]) != programs.major:
+        path = repository.base_directory(plan.folder, plan.links[-1].id)
+        raise errors.OtherMajor(path=path, found=found, ours=programs.version)
 
 
 def _unpack(
