@@ -167,10 +167,15 @@ def refusals_page() -> str:
 
 def refusals() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Each errors.py with its refusals, code and English text, in the order they are written."""
-    for path in sorted(PACKAGE.rglob("errors.py"), key=lambda path: str(path.parent)):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        if path.relative_to(PACKAGE).parts[0] not in {"custody", "identity", "evidence", "core"}:
-            continue
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted(PACKAGE.rglob("errors.py"), key=lambda path: str(path.parent))
+        if path.relative_to(PACKAGE).parts[0] in {"custody", "identity", "evidence", "core"}
+    ]
+    for name in names:
+        # All of them, before any is asked what is derived from it.
+        importlib.import_module(name)
+    for name in names:
         found = [
             (snake(value.__name__), " ".join(inspect.cleandoc(value.__doc__ or "").split()))
             for value in vars(importlib.import_module(name)).values()
