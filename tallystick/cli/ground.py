@@ -55,8 +55,20 @@ def _told(failure: Exception) -> tuple[str, str] | None:
     if isinstance(failure, errors.Refusal):
         return failure.code, failure.message
     if isinstance(failure, postgres.Refusal):
-        return type(failure).__name__, str(failure)
+        return failure.code, _translated(failure)
     return None
+
+
+def _translated(failure: postgres.Refusal) -> str:
+    """A server's refusal in the language of the settings; in English where they could not be read."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tallystick.settings")
+    from django.core.exceptions import ImproperlyConfigured
+    from django.utils.translation import gettext
+
+    try:
+        return gettext(failure.template).format(**failure.fields)
+    except (ImproperlyConfigured, postgres.Refusal):
+        return str(failure)
 
 
 def _silent(_: str) -> None:

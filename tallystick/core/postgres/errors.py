@@ -7,6 +7,7 @@ translate `template` and fill in `fields` itself.
 from __future__ import annotations
 
 import inspect
+import re
 
 
 class Refusal(Exception):
@@ -16,6 +17,11 @@ class Refusal(Exception):
         self.template = " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
         self.fields = fields
         super().__init__(self.template.format(**fields))
+
+    @property
+    def code(self) -> str:
+        """The reason's name outside: the class's name in snake case."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
 
 class BadSetting(Refusal):
