@@ -90,8 +90,9 @@ def _of_refusals() -> Iterator[Message]:
 def _called(text: str, place: str) -> Iterator[Message]:
     """The texts handed to one of the keywords."""
     source = io.BytesIO(text.encode())
+    given: object  # a text, several, or nothing where the call holds none
     for _, function, given, _ in extract_python(source, KEYWORDS, (), {"encoding": "utf-8"}):
-        parts = [given] if isinstance(given, str) else list(given or ())
+        parts = given if isinstance(given, list | tuple) else [given]
         texts = [part for part in parts if isinstance(part, str)]
         if not texts or not texts[0]:
             continue
@@ -104,7 +105,7 @@ def catalogue(language: str) -> polib.POFile:
     """The catalogue of a language with every message in it, translated where it already was."""
     path = LOCALE / language / "LC_MESSAGES" / "django.po"
     before = polib.pofile(str(path)) if path.exists() else polib.POFile()
-    known = {(entry.msgctxt, entry.msgid): entry for entry in before}
+    known: dict[tuple[str | None, str], polib.POEntry] = {(each.msgctxt, each.msgid): each for each in before}
     after = polib.POFile(wrapwidth=100)
     after.metadata = {
         "Content-Type": "text/plain; charset=utf-8",
