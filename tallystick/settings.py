@@ -237,6 +237,11 @@ REQUEST_BYTES_MAX = _integer("TALLYSTICK_REQUEST_BYTES_MAX", 64 * 1024 * 1024)
 """A whole request, files and all; a longer one is refused with 413 before it is read."""
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = _integer("TALLYSTICK_BODY_BYTES_MAX", 16 * 1024 * 1024)
+POSTING_IN_PROCESS = os.environ.get("TALLYSTICK_POSTING", "") != "process"
+"""Whether this process posts by itself. Web workers ask the posting process over its socket instead."""
+
+POSTING_SOCKET = HOME / "run" / "posting.sock"
+
 API_REQUESTS_A_SECOND = _integer("TALLYSTICK_API_REQUESTS_A_SECOND", 500)
 """What one caller of the API may ask of one process; for a moment, twice as much."""
 

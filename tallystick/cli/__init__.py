@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": ("tallystick.cli.house", "serve"),
     "test": ("tallystick.cli.house", "test"),
     "identity": ("tallystick.cli.identity", "identity"),
+    "posting": ("tallystick.cli.posting", "posting"),
     "ledger": ("tallystick.cli.ledger", "ledger"),
     "statements": ("tallystick.cli.statements", "statements"),
     "reconcile": ("tallystick.cli.statements", "reconcile"),

@@ -27,9 +27,9 @@ from tallystick.cli import ground, processes
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout, where there is one: an installed package has no tests beside it."""
 
-BESIDE_THE_WEB: tuple[tuple[str, ...], ...] = ()
+BESIDE_THE_WEB: tuple[tuple[str, ...], ...] = (("posting",),)
 """Commands of `tallystick` that run beside the web server for as long as it does, each its own process
-and its own database role: `("ledger", "post")`, say."""
+and its own database role."""
 
 READY_SECONDS_MAX = 60
 
@@ -151,7 +151,7 @@ def serving(
     Path(str(settings.STATIC_ROOT)).mkdir(parents=True, exist_ok=True)
     port = port or _free_port(host)
     measures = tempfile.mkdtemp(prefix="tallystick-metrics-")
-    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tallystick.settings"}
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tallystick.settings", "TALLYSTICK_POSTING": "process"}
     if workers > 1:
         # Each worker counts for itself; `/metrics` then adds them up from this directory.
         environ["PROMETHEUS_MULTIPROC_DIR"] = measures

@@ -9,6 +9,7 @@ a writer can be killed at any point and another one goes on from the tables.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 from collections import deque
@@ -27,7 +28,7 @@ from tallystick.custody.errors import TRANSFER_REFUSALS, OutcomeUnknown, Posting
 from tallystick.custody.judgement import Judgement
 from tallystick.custody.loading import Connection, Head
 from tallystick.custody.memory import Memory
-from tallystick.custody.transfers import Batch
+from tallystick.custody.transfers import Batch, Row
 from tallystick.evidence import log
 
 GROUP_MAX = 16_000
@@ -86,7 +87,7 @@ class Results:
 
 @dataclass(slots=True)
 class _Request:
-    batch: Batch
+    batch: Batch | Row
     actor: str
     now: int
     future: Future[Results]
@@ -133,7 +134,7 @@ class BookWriter:
         self._judge_thread.start()
         self._store_thread.start()
 
-    def submit(self, batch: Batch, *, actor: str, now: int) -> Future[Results]:
+    def submit(self, batch: Batch | Row, *, actor: str, now: int) -> Future[Results]:
         """Ask for these transfers, in this order, all in one transaction with whoever asks at the same time.
 
         now: microseconds since 1970. Raises `PostingStopped("busy")` where too much is waiting.
@@ -226,8 +227,13 @@ class BookWriter:
 
     def _can_judge_ahead(self, requests: list[_Request]) -> bool:
         """Whether nothing has to be read that the transaction under way may be about to write."""
-        return all(
-            not request.look_up and request.batch.pending is None and request.batch.reverses is None
+        return not any(
+            request.look_up
+            or (
+                request.batch.pending != transfers.NO_ID or request.batch.reverses != transfers.NO_ID
+                if isinstance(request.batch, Row)
+                else request.batch.pending is not None or request.batch.reverses is not None
+            )
             for request in requests
         )
 
@@ -260,7 +266,7 @@ class BookWriter:
                     f"and the clock says {transfers.moment(now).isoformat()}",
                 )
             now = memory.recorded_at
-        batch = transfers.joined([request.batch for request in requests])
+        batch = _gathered([request.batch for request in requests])
         head = Head(memory.last_position, memory.recorded_at, memory.changes, 0)
         today = self._today(reader, now)
         look_up = any(request.look_up for request in requests)
@@ -514,6 +520,15 @@ class BookWriter:
             self._answered(request)
             request.future.set_result(Results.of(group.judged, start, stop))
             start = stop
+
+
+def _gathered(parts: list[Batch | Row]) -> Batch:
+    """What several callers asked for as one batch, in their order."""
+    batches: list[Batch] = []
+    for is_row, run in itertools.groupby(parts, lambda part: isinstance(part, Row)):
+        some = list(run)
+        batches += [transfers.of_rows(some)] if is_row else some  # type: ignore[arg-type,list-item]
+    return transfers.joined(batches)
 
 
 def _copy(cursor: psycopg.Cursor[tuple[object, ...]], table: str, columns: list[str], rows: bytes) -> None:

@@ -176,7 +176,7 @@ $$
     ) is not true
 $$;
 
--- A statement of up to 2,000 entries is compared with its transfers at once. A bulk load's comparison would
+-- A statement of up to 256 entries is compared with its transfers at once. A bulk load's comparison would
 -- cost more than the load: it is counted at once and compared by `custody_check_next`, within seconds, by the
 -- service's own beat (docs/decisions/0103-checks-once-a-statement.md has the figures).
 create function custody_entry_batch() returns trigger
@@ -205,7 +205,7 @@ begin
             using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_of_batch';
     end if;
     insert into custody_batch_entries values (book, batch.last_position);
-    if entries <= 2000 then
+    if entries <= 256 then
         unsound := custody_entries_unsound(book, batch.first_position, batch.last_position);
         if unsound > 0 then
             raise exception '% of % entries do not follow from their transfers', unsound, entries

@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 import psycopg
+from django.conf import settings
 from django.db import connections
 
 from tallystick.core.db import Db
@@ -292,7 +293,10 @@ def in_process() -> InProcess:
 
 
 def gateway() -> Gateway:
-    """The way to the writer that this process uses: its own writers unless `use` said otherwise."""
+    """The way to the writer that this process uses: what `use` or the settings say, else its own writers."""
+    global _gateway  # noqa: PLW0603
+    if _gateway is None and not settings.POSTING_IN_PROCESS:
+        _gateway = OverSocket(settings.POSTING_SOCKET)
     return _gateway or _in_process
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -36,6 +36,10 @@ METADATA_MAX = 4_000
 
 KINDS = {label: value for value, label in TransferKind.choices}
 
+CODES = ", ".join(codes.BY_TEXT)
+NO_ID = bytes(16)
+
+_BALANCING = {None: 0, "debit": 1, "credit": 2}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -143,93 +147,149 @@ def id_text(raw: bytes) -> str:
     return f"trf_{UUID(bytes=raw)}"
 
 
+class Row(NamedTuple):
+    """One well-formed transfer, its fields as `Batch` has them in columns."""
+
+    id: bytes
+    kind: int
+    code: int
+    debit: int
+    credit: int
+    amount: int
+    authorisation: int
+    linked: bool
+    balancing: int
+    expires: int
+    at: int
+    value_date: int
+    pending: bytes
+    reverses: bytes
+    reference: str | None
+    payee: str | None
+    reason: str | None
+    metadata: str | None
+
+    def __len__(self) -> int:
+        """How many transfers: a row stands where a batch could."""
+        return 1
+
+
+def row(request: TransferRequest, index: int = 0) -> Row:
+    """The request, checked. Raises `errors.Malformed` naming the index, the field and what was expected."""
+    settles = request.kind in ("post_pending", "void_pending")
+    code = debit = credit = authorisation = expires = at = value_date = 0
+    pending = reverses = NO_ID
+    metadata: str | None = None
+    try:
+        field, expected = "id", "a UUID, best version 7"
+        transfer_id = parse_id(request.id)
+        if request.code is not None or not settles:
+            field, expected = "code", f"one of {CODES}"
+            code = codes.BY_TEXT[request.code or ""]
+        field, expected = "debit_account", "acc_ and 18 digits"
+        if request.debit_account is not None or not settles:
+            debit = numbers.parse_account(request.debit_account or "")
+        field = "credit_account"
+        if request.credit_account is not None or not settles:
+            credit = numbers.parse_account(request.credit_account or "")
+        if request.authorisation is not None:
+            field, expected = "authorisation", "ath_ and 18 digits"
+            authorisation = numbers.parse_authorisation(request.authorisation)
+        field, expected = "amount_minor", f"a whole number from 1 to {AMOUNT_MAX}"
+        if request.amount_minor is None and not settles:
+            raise ValueError
+        if request.amount_minor is not None and request.kind == "void_pending":
+            expected = "left out: a void releases all that is held"
+            raise ValueError
+        field, expected = "pending_id", "the id of a pending transfer"
+        if (request.pending_id is not None) != settles:
+            expected = expected if settles else "left out unless a pending transfer is settled"
+            raise ValueError
+        if request.pending_id is not None:
+            pending = parse_id(request.pending_id)
+        if request.reverses_id is not None:
+            field, expected = "reverses_id", "the id of a posted transfer, for kind posted only"
+            if request.kind != "posted":
+                raise ValueError
+            reverses = parse_id(request.reverses_id)
+        if request.balancing is not None and (settles or request.reverses_id is not None):
+            field, expected = "balancing", "left out: only posted and pending transfers balance"
+            raise ValueError
+        if request.expires_at is not None:
+            field, expected = "expires_at", "a time with its zone, between 1990 and 2200, for kind pending only"
+            if request.kind != "pending":
+                raise ValueError
+            expires = _instant(request.expires_at)
+        if request.at is not None:
+            field, expected = "at", "a time with its zone, between 1990 and 2200"
+            at = _instant(request.at)
+        if request.value_date is not None:
+            field, expected = "value_date", "a day between 1990 and 2200"
+            if not 1990 <= request.value_date.year < 2200:
+                raise ValueError
+            value_date = day_number(request.value_date)
+        if request.metadata is not None:
+            field, expected = "metadata", f"a JSON object of at most {METADATA_MAX} characters"
+            metadata = msgspec.json.encode(request.metadata).decode()
+            # PostgreSQL's text holds no NUL, in whatever spelling.
+            if len(metadata) > METADATA_MAX or "\\u0000" in metadata:
+                raise ValueError
+    except (ValueError, KeyError, OverflowError):
+        raise errors.Malformed(where=f"transfer {index}", field=field, expected=expected) from None
+    return Row(
+        transfer_id,
+        KINDS[request.kind],
+        code,
+        debit,
+        credit,
+        request.amount_minor or 0,
+        authorisation,
+        request.linked,
+        _BALANCING[request.balancing],
+        expires,
+        at,
+        value_date,
+        pending,
+        reverses,
+        request.reference,
+        request.payee,
+        request.reason,
+        metadata,
+    )
+
+
 def columns(requests: Sequence[TransferRequest]) -> Batch:
     """The requests as a batch. Raises `errors.Malformed` naming the index, the field and what was expected."""
     if not 1 <= len(requests) <= BATCH_MAX:
         raise errors.BatchTooLarge(most=BATCH_MAX, given=len(requests))
-    count = len(requests)
-    ids, pending, reverses = bytearray(16 * count), bytearray(16 * count), bytearray(16 * count)
-    code = [0] * count
-    debit, credit, authorisation = [0] * count, [0] * count, [0] * count
-    expires, at, value_date = [0] * count, [0] * count, [0] * count
-    metadata: list[str | None] = [None] * count
-    for i, request in enumerate(requests):
-        settles = request.kind in ("post_pending", "void_pending")
-        try:
-            field, expected = "id", "a UUID, best version 7"
-            ids[16 * i : 16 * i + 16] = parse_id(request.id)
-            if request.code is not None or not settles:
-                field, expected = "code", f"one of {', '.join(codes.BY_TEXT)}"
-                code[i] = codes.BY_TEXT[request.code or ""]
-            field, expected = "debit_account", "acc_ and 18 digits"
-            if request.debit_account is not None or not settles:
-                debit[i] = numbers.parse_account(request.debit_account or "")
-            field = "credit_account"
-            if request.credit_account is not None or not settles:
-                credit[i] = numbers.parse_account(request.credit_account or "")
-            field, expected = "authorisation", "ath_ and 18 digits"
-            if request.authorisation is not None:
-                authorisation[i] = numbers.parse_authorisation(request.authorisation)
-            field, expected = "amount_minor", f"a whole number from 1 to {AMOUNT_MAX}"
-            if request.amount_minor is None and not settles:
-                raise ValueError
-            field, expected = "amount_minor", "left out: a void releases all that is held"
-            if request.amount_minor is not None and request.kind == "void_pending":
-                raise ValueError
-            field, expected = "pending_id", "the id of a pending transfer"
-            if (request.pending_id is not None) != settles:
-                expected = expected if settles else "left out unless a pending transfer is settled"
-                raise ValueError
-            if request.pending_id is not None:
-                pending[16 * i : 16 * i + 16] = parse_id(request.pending_id)
-            field, expected = "reverses_id", "the id of a posted transfer, for kind posted only"
-            if request.reverses_id is not None:
-                if request.kind != "posted":
-                    raise ValueError
-                reverses[16 * i : 16 * i + 16] = parse_id(request.reverses_id)
-            field, expected = "balancing", "left out: only posted and pending transfers balance"
-            if request.balancing is not None and (settles or request.reverses_id is not None):
-                raise ValueError
-            field, expected = "expires_at", "a time with its zone, between 1990 and 2200, for kind pending only"
-            if request.expires_at is not None:
-                if request.kind != "pending":
-                    raise ValueError
-                expires[i] = _instant(request.expires_at)
-            field, expected = "at", "a time with its zone, between 1990 and 2200"
-            if request.at is not None:
-                at[i] = _instant(request.at)
-            field, expected = "value_date", "a day between 1990 and 2200"
-            if request.value_date is not None:
-                if not 1990 <= request.value_date.year < 2200:
-                    raise ValueError
-                value_date[i] = day_number(request.value_date)
-            field, expected = "metadata", f"a JSON object of at most {METADATA_MAX} characters"
-            if request.metadata is not None:
-                text = msgspec.json.encode(request.metadata).decode()
-                # PostgreSQL's text holds no NUL, in whatever spelling.
-                if len(text) > METADATA_MAX or "\\u0000" in text:
-                    raise ValueError
-                metadata[i] = text
-        except (ValueError, KeyError, OverflowError):
-            raise errors.Malformed(where=f"transfer {i}", field=field, expected=expected) from None
+    return of_rows([row(request, index) for index, request in enumerate(requests)])
+
+
+def of_rows(rows: Sequence[Row]) -> Batch:
+    """The rows as a batch."""
+    (
+        ids, kind, code, debit, credit, amount, authorisation, linked, balancing, expires, at, value_date,
+        pending, reverses, reference, payee, reason, metadata,
+    ) = zip(*rows, strict=True)  # fmt: skip
+    pending_ids, reverses_ids = b"".join(pending), b"".join(reverses)
     return Batch(
-        ids=bytes(ids),
-        kind=np.array([KINDS[r.kind] for r in requests], np.int8),
+        ids=b"".join(ids),
+        kind=np.array(kind, np.int8),
         code=np.array(code, np.int16),
         debit=np.array(debit, np.int64),
         credit=np.array(credit, np.int64),
-        amount=np.array([r.amount_minor or 0 for r in requests], np.int64),
+        amount=np.array(amount, np.int64),
         authorisation=np.array(authorisation, np.int64),
-        linked=np.array([r.linked for r in requests], np.bool_),
-        balancing=np.array([("debit", "credit").index(r.balancing) + 1 if r.balancing else 0 for r in requests], np.int8),
+        linked=np.array(linked, np.bool_),
+        balancing=np.array(balancing, np.int8),
         expires=np.array(expires, np.int64),
         at=np.array(at, np.int64),
         value_date=np.array(value_date, np.int32),
-        pending=bytes(pending) if any(pending) else None,
-        reverses=bytes(reverses) if any(reverses) else None,
-        reference=_texts([r.reference for r in requests]),
-        payee=_texts([r.payee for r in requests]),
-        reason=_texts([r.reason for r in requests]),
+        pending=pending_ids if pending_ids.strip(b"\0") else None,
+        reverses=reverses_ids if reverses_ids.strip(b"\0") else None,
+        reference=_texts(reference),
+        payee=_texts(payee),
+        reason=_texts(reason),
         metadata=_texts(metadata),
     )
 
@@ -334,7 +394,7 @@ def _instant(given: datetime) -> int:
     return microseconds(given)
 
 
-def _texts(column: list[str | None]) -> Texts:
+def _texts(column: Sequence[str | None]) -> Texts:
     return column if any(text is not None for text in column) else None
 
 

@@ -1,0 +1,76 @@
+"""`tallystick posting`: the one process that holds the ledger writer's role, and the beat of every book."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from types import FrameType
+
+import click
+
+from tallystick.cli import ground
+
+BEAT_SECONDS = 1.0
+"""Between beats when nothing waits."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@click.command()
+def posting() -> None:
+    """Post what the web processes ask for, and beat for every book, until stopped."""
+    ground.stand(quiet=True)
+    from django.conf import settings
+
+    from tallystick.custody import posting as ways
+
+    # Threads here take turns often: the store waits for the server while the judge computes.
+    sys.setswitchinterval(0.0005)
+    writers = ways.InProcess()
+    ways.use(writers)
+    server = ways.serve(settings.POSTING_SOCKET, writers)
+    stopping = threading.Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        stopping.set()
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    beating = threading.Thread(target=_beat, args=(stopping,), name="pulse", daemon=True)
+    beating.start()
+    try:
+        server.serve_forever(poll_interval=0.2)
+    finally:
+        stopping.set()
+        server.server_close()
+        writers.close()
+        beating.join(timeout=10)
+
+
+def _beat(stopping: threading.Event) -> None:
+    """Beat for every book; at once again while something was done, else after a while."""
+    from django.db import connection
+
+    from tallystick import pulse
+    from tallystick.core import db as databases
+    from tallystick.custody.errors import PostingStopped
+    from tallystick.custody.models import Book
+    from tallystick.custody.numbers import BookId
+
+    while not stopping.is_set():
+        done = 0
+        try:
+            for book in Book.objects.using(databases.APP).values_list("id", flat=True):
+                done += pulse.beat(databases.APP, BookId(book), datetime.now(UTC))
+        except PostingStopped as stopped:
+            _LOG.warning("the beat waits: %s", stopped.state)
+        except Exception:
+            # The beat must not end with one bad turn: it is told, and the next turn tries again.
+            _LOG.exception("a beat failed")
+        connection.close_if_unusable_or_obsolete()
+        if not done:
+            stopping.wait(BEAT_SECONDS)
