@@ -62,12 +62,14 @@ def _told(failure: Exception) -> tuple[str, str] | None:
 def _translated(failure: postgres.Refusal) -> str:
     """A server's refusal in the language of the settings; in English where they could not be read."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tallystick.settings")
-    from django.core.exceptions import ImproperlyConfigured
+    import django
+    from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
     from django.utils.translation import gettext
 
     try:
+        django.setup()
         return gettext(failure.template).format(**failure.fields)
-    except (ImproperlyConfigured, postgres.Refusal):
+    except (AppRegistryNotReady, ImproperlyConfigured, postgres.Refusal):
         return str(failure)
 
 
