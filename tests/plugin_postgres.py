@@ -260,6 +260,11 @@ def _aliases_on(name: str) -> Iterator[None]:
 def _close() -> None:
     from django.db import connections
 
+    from tallystick.custody import posting
+
+    # A book's writer keeps its own connections and what it knows of a database that is about to go.
+    posting.use(None)
+    posting.close()
     for alias in place.ALIASES:
         connections[alias].close()
         if connections[alias].pool:
