@@ -8,14 +8,16 @@ a writer can be killed at any point and another one goes on from the tables.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -85,14 +87,26 @@ class Results:
         )
 
 
+class Reply(Protocol):
+    """Where an answer is left: a future, of whatever kind its caller waits for."""
+
+    def set_result(self, result: Results, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 @dataclass(slots=True)
 class _Request:
     batch: Batch | Row
     actor: str
     now: int
-    future: Future[Results]
+    reply: Reply
+    loop: asyncio.AbstractEventLoop | None = None
+    """The loop whose thread alone may be left the answer, where there is one."""
     look_up: bool = False
     """Its ids may have been used before: read them from the tables before judging."""
+    alone: bool = False
+    """A group it was in failed by a fault: judged and stored by itself, so that it fails nobody else."""
 
 
 @dataclass(slots=True)
@@ -110,6 +124,14 @@ class _HeadMoved(Exception):
     """Another process posted to the book, or something changed that was judged by."""
 
 
+class _MustWait(Exception):
+    """This cannot be judged before the transaction under way has ended."""
+
+
+STOPS = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
+"""What the database says when it takes no transfers at all, whatever is asked."""
+
+
 class BookWriter:
     """Post to one book. `submit` from any thread; `close` when done."""
 
@@ -119,6 +141,8 @@ class BookWriter:
         self.book = book
         self._memory = Memory(book)
         self._has_refusals = False
+        self._refusal_seen = 0
+        self._refusal_stored = 0  # the store's own
         self._fresh = False
         self._time_zone: ZoneInfo | None = None
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -139,13 +163,23 @@ class BookWriter:
 
         now: microseconds since 1970. Raises `PostingStopped("busy")` where too much is waiting.
         """
-        with self._waiting_lock:
-            if self._waiting + len(batch) > BACKLOG_MAX and self._waiting:
-                raise PostingStopped("busy", f"{self._waiting} transfers are waiting for book {self.book}")
-            self._waiting += len(batch)
         future: Future[Results] = Future()
-        self._events.put(_Request(batch, actor, now, future))
+        self._ask(_Request(batch, actor, now, future))
         return future
+
+    def submit_async(self, batch: Batch | Row, *, actor: str, now: int) -> asyncio.Future[Results]:
+        """The same for a caller in an event loop: a loop is woken once for all its answers of a commit."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Results] = loop.create_future()
+        self._ask(_Request(batch, actor, now, future, loop))
+        return future
+
+    def _ask(self, request: _Request) -> None:
+        with self._waiting_lock:
+            if self._waiting + len(request.batch) > BACKLOG_MAX and self._waiting:
+                raise PostingStopped("busy", f"{self._waiting} transfers are waiting for book {self.book}")
+            self._waiting += len(request.batch)
+        self._events.put(request)
 
     def preload(self) -> int:
         """Know every account and authorisation of the book ahead of the first transfer. Returns how many."""
@@ -189,12 +223,12 @@ class BookWriter:
             if storing is None and ready is not None:
                 storing, ready = self._start(ready), None
             if storing is None and self._backlog:
-                group_or_none = self._judged(self._take(), ahead=False)
+                group_or_none = self._judged(self._take())
                 storing = self._start(group_or_none) if group_or_none else None
             if storing is not None and ready is None and self._backlog_size() >= AHEAD_MIN:
                 taken = self._take()
                 if self._can_judge_ahead(taken):
-                    ready = self._judged(taken, ahead=True)
+                    ready = self._judged(taken, storing)
                 else:
                     self._backlog.extendleft(reversed(taken))
         self._to_store.put(None)
@@ -216,7 +250,9 @@ class BookWriter:
         """The requests of the next transaction, in the order they came."""
         taken = [self._backlog.popleft()]
         size = len(taken[0].batch)
-        while self._backlog and size + len(self._backlog[0].batch) <= GROUP_MAX:
+        if taken[0].alone:
+            return taken
+        while self._backlog and not self._backlog[0].alone and size + len(self._backlog[0].batch) <= GROUP_MAX:
             taken.append(self._backlog.popleft())
             size += len(taken[-1].batch)
         return taken
@@ -227,7 +263,8 @@ class BookWriter:
 
     def _can_judge_ahead(self, requests: list[_Request]) -> bool:
         """Whether nothing has to be read that the transaction under way may be about to write."""
-        return not any(
+        # After a failure the memory may be wrong until it has caught up with the tables.
+        return self._fresh and not any(
             request.look_up
             or (
                 request.batch.pending != transfers.NO_ID or request.batch.reverses != transfers.NO_ID
@@ -237,25 +274,31 @@ class BookWriter:
             for request in requests
         )
 
-    def _judged(self, requests: list[_Request], *, ahead: bool) -> _Group | None:
-        """Judge and encode; on a failure, tell whoever asked and return None."""
+    def _judged(self, requests: list[_Request], storing: _Group | None = None) -> _Group | None:
+        """Judge and encode; on a failure, tell whoever asked and return None.
+
+        storing: the group under way, on whose result this one is judged ahead.
+        """
         try:
-            return self._judge(requests, ahead=ahead)
+            return self._judge(requests, storing)
+        except _MustWait:
+            self._backlog.extendleft(reversed(requests))
         except PostingStopped as stopped:
             self._give_up(requests, stopped)
-        except psycopg.OperationalError as error:
+        except STOPS as error:
             self._forget()
             self._reader = None
             self._give_up(requests, _stopped(error))
         except Exception as error:  # a fault of ours: told to the caller, and nothing was stored
             self._forget()
-            self._give_up(requests, error)
+            self._fault(requests, error)
         return None
 
-    def _judge(self, requests: list[_Request], *, ahead: bool) -> _Group:
+    def _judge(self, requests: list[_Request], storing: _Group | None) -> _Group:
         reader = self._reading()
-        if not ahead:
+        if storing is None:
             self._catch_up(reader)
+            self._shed()
         memory = self._memory
         now = max(request.now for request in requests)
         if now < memory.recorded_at:
@@ -267,29 +310,50 @@ class BookWriter:
                 )
             now = memory.recorded_at
         batch = _gathered([request.batch for request in requests])
-        head = Head(memory.last_position, memory.recorded_at, memory.changes, 0)
+        head = Head(memory.last_position, memory.recorded_at, memory.changes, self._refusal_seen)
         today = self._today(reader, now)
         look_up = any(request.look_up for request in requests)
         # Most batches name only what is known. Where one does not, learn, and judge again.
         judged = None if look_up or self._has_refusals else judgement.at_once(memory, batch, now, today)
         if judged is None:
             self._learn(reader, batch, look_up=look_up)
-            judged = judgement.judge(memory, batch, now, today)
+            judged = judgement.at_once(memory, batch, now, today)
+        if judged is None:
+            self._recall(reader, batch, storing)
+            judged = judgement.in_order(memory, batch, now, today)
         group = _Group(requests, judged, head=head)
         if judged.is_posted.any():
             group.encoded = encoding.encoded(judged, self.book)
         self._record(group)
         return group
 
+    def _shed(self) -> None:
+        """Let go of what is remembered beyond measure: while nothing is being stored, the tables have it."""
+        if len(self._memory.known) > REMEMBERED_MAX:
+            self._memory.known.clear()
+        if len(self._memory.refused) > REMEMBERED_MAX:
+            self._memory.refused.clear()
+
+    def _recall(self, reader: Connection, batch: Batch, storing: _Group | None) -> None:
+        """Know which of these ids were posted before.
+
+        What is accepted under a used id, the table turns away. What is refused, nothing would: a repetition
+        of a posted transfer, asked for when its money is gone, would get a second and other answer.
+        """
+        ids = batch.id_list
+        if storing is not None and storing.judged is not None:
+            # Neither in the tables yet nor, where it was judged at once, in the memory.
+            if not set(storing.judged.batch.id_list).isdisjoint(ids):
+                raise _MustWait
+        wanted = set(ids) - self._memory.known.keys() - self._memory.refused.keys()
+        if wanted:
+            loading.known(reader, self._memory, wanted)
+
     def _learn(self, reader: Connection, batch: Batch, *, look_up: bool) -> None:
         """Know everything this batch names."""
         memory = self._memory
-        if len(memory.known) > REMEMBERED_MAX:
-            memory.known.clear()
-        if len(memory.refused) > REMEMBERED_MAX:
-            memory.refused.clear()
         ids = batch.id_list
-        if self._has_refusals:
+        if self._has_refusals or look_up:
             loading.refused(reader, memory, ids)
         wanted = set(ids) if look_up else set()
         for column in (batch.pending, batch.reverses):
@@ -327,6 +391,7 @@ class BookWriter:
                 head.changes,
             )
         self._has_refusals = head.refusal != 0
+        self._refusal_seen = head.refusal
         if head.last_position > memory.last_position:
             moved, used = loading.touched_since(reader, self.book, memory.last_position)
             # Transfers of others may have settled, reversed or repeated those remembered here.
@@ -396,19 +461,36 @@ class BookWriter:
             self._backlog.extendleft(reversed(group.requests))
         elif isinstance(failure, PostingStopped):
             self._give_up(group.requests, failure)
-        elif isinstance(failure, psycopg.OperationalError):
+        elif isinstance(failure, STOPS):
             self._give_up(group.requests, _stopped(failure))
         else:
-            self._give_up(group.requests, failure)
+            self._fault(group.requests, failure)
+
+    def _fault(self, requests: list[_Request], failure: BaseException) -> None:
+        """One of these cannot be judged or stored: each gets its own try, so that it fails alone."""
+        if len(requests) > 1:
+            for request in requests:
+                request.alone = True
+            self._backlog.extendleft(reversed(requests))
+        else:
+            self._give_up(requests, failure)
 
     def _give_up(self, requests: list[_Request], failure: BaseException) -> None:
-        for request in requests:
-            self._answered(request)
-            request.future.set_exception(failure)
+        self._reply(requests, [failure] * len(requests))
 
-    def _answered(self, request: _Request) -> None:
+    def _reply(self, requests: list[_Request], answers: Sequence[Results | BaseException]) -> None:
         with self._waiting_lock:
-            self._waiting -= len(request.batch)
+            self._waiting -= sum(len(request.batch) for request in requests)
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[Reply, Results | BaseException]]] = {}
+        for request, answer in zip(requests, answers, strict=True):
+            if request.loop is None:
+                _leave(request.reply, answer)
+            else:
+                loops.setdefault(request.loop, []).append((request.reply, answer))
+        for loop, left in loops.items():
+            # A loop that was closed has nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_leave_all, left)
 
     def _forget(self) -> None:
         self._fresh = False
@@ -465,11 +547,15 @@ class BookWriter:
         if group.event is None:
             return  # only repetitions: nothing to write
         connection = self._writing()
+        newest = None
         assert group.head is not None
         try:
             head = loading.locked_head(connection, self.book)
             expected = group.head
             if (head.last_position, head.changes) != (expected.last_position, expected.changes):
+                raise _HeadMoved
+            if head.refusal > max(expected.refusal, self._refusal_stored):
+                # Another process refused something: it may be an id that is accepted here.
                 raise _HeadMoved
             with connection.cursor() as cursor:
                 if group.encoded is not None:
@@ -483,6 +569,9 @@ class BookWriter:
                         "values (%s, %s, %s, %s, %s, %s, %s)",
                         group.refusals,
                     )
+                    # Under the book's lock, so that it is the newest and ours.
+                    cursor.execute("select max(id) from custody_transfer_refusal where book_id = %s", [self.book])
+                    newest = cursor.fetchone()
                 cursor.execute(log.insert_sql(), group.event.parameters())
         except BaseException:
             self._abandon(connection)
@@ -491,12 +580,15 @@ class BookWriter:
             connection.commit()
         except psycopg.OperationalError as error:
             self._abandon(connection)
-            if error.sqlstate is None:
+            # Without a word, or with the server's farewell: the commit may have come first.
+            if error.sqlstate is None or error.sqlstate.startswith("57P"):
                 raise OutcomeUnknown("database_unreachable", "the connection broke during the commit") from error
             raise
         except BaseException:
             self._abandon(connection)
             raise
+        if newest is not None:
+            self._refusal_stored = int(newest[0])  # type: ignore[call-overload]
 
     def _abandon(self, connection: Connection) -> None:
         try:
@@ -515,11 +607,25 @@ class BookWriter:
     def _answer(self, group: _Group) -> None:
         start = 0
         assert group.judged is not None
+        answers = []
         for request in group.requests:
             stop = start + len(request.batch)
-            self._answered(request)
-            request.future.set_result(Results.of(group.judged, start, stop))
+            answers.append(Results.of(group.judged, start, stop))
             start = stop
+        self._reply(group.requests, answers)
+
+
+def _leave(reply: Reply, answer: Results | BaseException) -> None:
+    if isinstance(answer, BaseException):
+        reply.set_exception(answer)
+    else:
+        reply.set_result(answer)
+
+
+def _leave_all(left: list[tuple[Reply, Results | BaseException]]) -> None:
+    for reply, answer in left:
+        if not (isinstance(reply, asyncio.Future) and reply.done()):  # its caller may have given up
+            _leave(reply, answer)
 
 
 def _gathered(parts: list[Batch | Row]) -> Batch:

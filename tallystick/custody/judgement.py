@@ -1,9 +1,9 @@
 """The judge: which transfers of a batch are posted, which refused and why, and what every account has after each.
 
 Promises: deterministic, whole numbers, no database, no clock. Each transfer sees what its predecessors
-left. A refused transfer changes nothing; a chain is posted whole or not at all. `judge` tries to judge the
-batch at once; where the order could matter, or anything might be refused, it is judged one by one, and
-both give the same answer (a property test holds them to it).
+left. A refused transfer changes nothing; a chain is posted whole or not at all. `at_once` judges a batch as
+columns and answers only where all is accepted and the order cannot matter; else `in_order` judges it one by
+one. Where both answer, they give the same answer (a property test holds them to it).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tallystick.core.money import AMOUNT_MAX, BALANCE_MAX
 from tallystick.custody import errors, interest, transfers
+from tallystick.custody.codes import Code
 from tallystick.custody.memory import (
     CLOSED,
     CREDITS_FROZEN,
@@ -93,23 +94,15 @@ class Judgement:
         return (self.refusal != 0) & ~self.replayed
 
 
-def judge(memory: Memory, batch: Batch, now: int, today: int) -> Judgement:
-    """Judge the batch and remember what follows.
-
-    now: microseconds since 1970, not before `memory.recorded_at`. today: the book's day, as days since 1970.
-    """
-    judgement = at_once(memory, batch, now, today)
-    return in_order(memory, batch, now, today) if judgement is None else judgement
-
-
 def content(batch: Batch, i: int) -> bytes:
     """A hash of what was asked, to tell a repetition from another request under the same id."""
     return hashlib.sha256(transfers.request_json(batch, i).encode()).digest()
 
 
 def at_once(memory: Memory, batch: Batch, now: int, today: int) -> Judgement | None:
-    """All transfers accepted, judged as columns; or None where one by one is needed.
+    """All transfers accepted, judged as columns; or None, and nothing changed, where one by one is needed.
 
+    now: microseconds since 1970, not before `memory.recorded_at`. today: the book's day, as days since 1970.
     Sound because every limit is tested against the sum of all that could count against it: if the whole
     batch fits when only what lowers an account is counted, every order of it fits.
     """
@@ -141,6 +134,7 @@ def at_once(memory: Memory, batch: Batch, now: int, today: int) -> Judgement | N
     if (
         amount.min() < 1
         or amount.max() > AMOUNT_MAX
+        or int(amount.max()) * count >= BALANCE_MAX  # a sum that might not fit into 64 bits
         or (debit_row == credit_row).any()
         or (debit // BOOK_UNIT != memory.book).any()
         or (credit // BOOK_UNIT != memory.book).any()
@@ -260,7 +254,10 @@ def _running(group: NDArray[np.int64], change: NDArray[np.int64]) -> NDArray[np.
 
 
 def in_order(memory: Memory, batch: Batch, now: int, today: int) -> Judgement:
-    """The transfers one by one, each with the first refusal that holds for it."""
+    """The transfers one by one, each with the first refusal that holds for it.
+
+    The memory must know those of the batch's ids that were posted or refused before.
+    """
     return _InOrder(memory, batch, now, today).judged()
 
 
@@ -277,7 +274,7 @@ class _InOrder:
         self.debit, self.credit, self.amount = batch.debit.tolist(), batch.credit.tolist(), batch.amount.tolist()
         self.authorisation = batch.authorisation.tolist()
         self.balancing, self.linked = batch.balancing.tolist(), batch.linked.tolist()
-        self.expires, self.value_date = batch.expires.tolist(), batch.value_date.tolist()
+        self.expires, self.at, self.value_date = batch.expires.tolist(), batch.at.tolist(), batch.value_date.tolist()
         self.refusal = [0] * count
         self.replayed = [False] * count
         self.position = [0] * count
@@ -288,59 +285,83 @@ class _InOrder:
         self.pending_position, self.reverses_position, self.chain_position = [0] * count, [0] * count, [0] * count
         self.next_position = memory.last_position + 1
         self.undo: list[tuple[str, object, object]] = []
-        self.in_chain = False
+        self.in_chain, self.chain_of = False, 0
 
     def judged(self) -> Judgement:
-        first = self.next_position
-        count = len(self.ids)
-        start: int | None = None  # of the chain we are in
-        broken = replays = posted = False
-        for i in range(count):
-            if start is None and self.linked[i]:
-                start, broken, replays, posted = i, False, False, False
-                self.undo, self.in_chain = [], True
-                chain_position = self.next_position
-            if start is not None and broken:
-                refusal = REFUSAL[errors.LinkedTransferRefused]
+        first, count, start = self.next_position, len(self.ids), 0
+        while start < count:
+            last = start
+            while self.linked[last]:
+                last += 1
+                assert last < count, "a chain ends within its batch"
+            if last > start:
+                self._chain(start, last)
             else:
-                refusal = self._one(i)
-            self.refusal[i] = refusal
-            if start is not None and not broken:
-                replays |= self.replayed[i] and not refusal
-                posted |= not refusal and not self.replayed[i]
-                self.chain_position[i] = chain_position
-                if refusal or (replays and posted):
-                    # Some were posted before and some were not: this is not the chain that was.
-                    self.refusal[i] = refusal or REFUSAL[errors.IdUsedWithOtherContent]
-                    self._undo_chain(start, i)
-                    broken = True
-            if start is None:
-                self._settle_refusals(i, i)
-            elif not self.linked[i]:
-                self._settle_refusals(start, i)
-                start, self.in_chain = None, False
-        assert start is None, "a chain ends within its batch"
+                self.refusal[start] = self._one(start)
+                self._settle_refusal(start)
+            start = last + 1
         self._remember()
         return self._judgement(first)
+
+    def _chain(self, start: int, last: int) -> None:
+        """All of a chain or none of it: posted, repeated as it was, or refused for the first that fails."""
+        members, known = range(start, last + 1), self.memory.known
+        firsts = [known.get(self.ids[i]) for i in members]
+        chains = {0 if first is None else first.chain for first in firsts}
+        if len(chains) == 1 and chains != {0} and len(set(self.ids[start : last + 1])) == len(members):
+            # A repetition only as a whole: a member that stands elsewhere was asked for with other content.
+            pairs = [(i, first) for i, first in zip(members, firsts, strict=True) if first is not None]
+            if all(self._repeats(i, first) for i, first in pairs):
+                for i, first in pairs:
+                    self._replay(i, first)
+                return
+        self.undo, self.in_chain = [], True
+        chain_position = self.chain_of = self.next_position
+        failed = None
+        for i in members:
+            self.refusal[i] = self._one(i)
+            self.chain_position[i] = chain_position
+            if self.refusal[i]:
+                failed = i
+                break
+        self.in_chain, self.chain_of = False, 0
+        if failed is None:
+            return
+        self._undo_chain(start, failed)
+        self.next_position = chain_position
+        for i in members:
+            if i < failed:
+                self.refusal[i] = REFUSAL[errors.LinkedTransferRefused]
+            elif i > failed:
+                self.refusal[i] = self._first_answer(i) or REFUSAL[errors.LinkedTransferRefused]
+            self._settle_refusal(i)
+
+    def _first_answer(self, i: int) -> int:
+        """The refusal that the id alone gives to a member of a chain: the one it had before, or misuse."""
+        refused = self.memory.refused.get(self.ids[i])
+        if refused is not None and refused.content == content(self.batch, i):
+            self.replayed[i] = True
+            return refused.refusal
+        is_used = refused is not None or self.ids[i] in self.memory.known
+        return REFUSAL[errors.IdUsedWithOtherContent] if is_used else 0
+
+    def _replay(self, i: int, first: Known) -> None:
+        self.replayed[i] = True
+        self.position[i], self.moved[i] = first.position, first.amount
+        self.recorded_at[i], self.after[i] = first.recorded_at, first.after
 
     def _one(self, i: int) -> int:
         """Judge transfer i; if none of the refusals holds, it counts. Returns the refusal's number, or 0."""
         memory, batch, now = self.memory, self.batch, self.now
         transfer_id, kind = self.ids[i], self.kind[i]
 
-        refused = memory.refused.get(transfer_id)
-        if refused is not None:
-            if refused.content != content(batch, i):
-                return REFUSAL[errors.IdUsedWithOtherContent]
-            self.replayed[i] = True
-            return refused.refusal
+        if transfer_id in memory.refused:
+            return self._first_answer(i)
         first = memory.known.get(transfer_id)
         if first is not None:
-            if not self._repeats(i, first):
+            if self.in_chain or first.chain or not self._repeats(i, first):
                 return REFUSAL[errors.IdUsedWithOtherContent]
-            self.replayed[i] = True
-            self.position[i], self.moved[i] = first.position, first.amount
-            self.recorded_at[i], self.after[i] = first.recorded_at, first.after
+            self._replay(i, first)
             return 0
 
         code, debit, credit, amount = self.code[i], self.debit[i], self.credit[i], self.amount[i]
@@ -348,6 +369,9 @@ class _InOrder:
         settles = kind in (POST_PENDING, VOID_PENDING, EXPIRE_PENDING)
         if not (1 <= amount <= AMOUNT_MAX or (settles and amount == 0)):
             return REFUSAL[errors.AmountOutOfRange]
+        refusal = self._accounts_refusal(debit, credit, settles=settles)
+        if refusal:
+            return refusal
 
         pending: Known | None = None
         if settles:
@@ -377,17 +401,7 @@ class _InOrder:
             debit, credit, code, authorisation = pending.debit, pending.credit, pending.code, pending.authorisation
             amount = pending.amount if kind != POST_PENDING else amount or pending.amount
         accounts = memory.accounts
-        debit_row, credit_row = accounts.index.get(debit), accounts.index.get(credit)
-        if debit_row is None:
-            return REFUSAL[errors.DebitAccountUnknown]
-        if credit_row is None:
-            return REFUSAL[errors.CreditAccountUnknown]
-        if debit == credit:
-            return REFUSAL[errors.AccountsSame]
-        if debit // BOOK_UNIT != memory.book or credit // BOOK_UNIT != memory.book:
-            return REFUSAL[errors.BookDiffers]
-        if debit // ASSET_UNIT % 10_000 != credit // ASSET_UNIT % 10_000:
-            return REFUSAL[errors.AssetDiffers]
+        debit_row, credit_row = accounts.index[debit], accounts.index[credit]
         if kind == PENDING and 0 < self.expires[i] <= now:
             return REFUSAL[errors.ExpiryPast]
 
@@ -415,6 +429,7 @@ class _InOrder:
                 debit_family == Family.CLIENT
                 and credit_family == Family.OWN
                 and authorisation % 10 == AuthorisationKind.ENTITLEMENT
+                and code == Code.FEE
             )
         ):
             return REFUSAL[errors.BorderCrossed]
@@ -461,12 +476,12 @@ class _InOrder:
             limit = gives if self.balancing[i] == 1 else takes
             if limit is not None:
                 amount = min(amount, max(limit, 0))
-            if amount == 0:
-                return REFUSAL[errors.NothingAvailable]
         if use_row is not None:
             refusal = self._amount_authorised(i, use_row, amount)
             if refusal:
                 return refusal
+        if amount == 0:
+            return REFUSAL[errors.NothingAvailable]
         if not settles:
             if max(d[DEBITS_POSTED] + d[DEBITS_PENDING], c[CREDITS_POSTED] + c[CREDITS_PENDING]) + amount > BALANCE_MAX:
                 return REFUSAL[errors.TurnoverTooLarge]
@@ -508,6 +523,21 @@ class _InOrder:
         self.debit[i], self.credit[i], self.code[i], self.authorisation[i] = debit, credit, code, authorisation
         self.after[i] = (tuple(d), tuple(c))
         self._know(i, amount)
+        return 0
+
+    def _accounts_refusal(self, debit: int, credit: int, *, settles: bool) -> int:
+        """The first refusal of the two accounts by themselves; a settling transfer may leave them out (0)."""
+        index, book = self.memory.accounts.index, self.memory.book
+        if debit not in index and not (settles and not debit):
+            return REFUSAL[errors.DebitAccountUnknown]
+        if credit not in index and not (settles and not credit):
+            return REFUSAL[errors.CreditAccountUnknown]
+        if debit == credit and debit:
+            return REFUSAL[errors.AccountsSame]
+        if any(number and number // BOOK_UNIT != book for number in (debit, credit)):
+            return REFUSAL[errors.BookDiffers]
+        if debit and credit and debit // ASSET_UNIT % 10_000 != credit // ASSET_UNIT % 10_000:
+            return REFUSAL[errors.AssetDiffers]
         return 0
 
     def _authorised(self, i: int, number: int, debit: int, credit: int, code: int) -> tuple[int, int | None]:
@@ -553,7 +583,11 @@ class _InOrder:
         return 0
 
     def _repeats(self, i: int, first: Known) -> bool:
-        """Whether request i asks for what was posted first under its id. What it leaves out may be anything."""
+        """Whether request i asks for what was posted first under its id.
+
+        What it leaves out means what it meant then: all that was held, the time and the day of posting. What
+        a settling transfer takes from the pending one may be written or left out.
+        """
         batch, kind = self.batch, self.kind[i]
         settles = kind in (POST_PENDING, VOID_PENDING, EXPIRE_PENDING)
 
@@ -561,6 +595,9 @@ class _InOrder:
             return None if column is None else column[i]
 
         amount = self.amount[i]
+        if settles and not amount and first.pending_id is not None:
+            held = self.memory.known.get(first.pending_id)
+            amount = 0 if held is None else held.amount
         pending = self.pending_ids[i] if settles and self.pending_ids else None
         reverses = self.reverses_ids[i] if self.reverses_ids and self.reverses_ids[i].strip(b"\0") else None
         return (
@@ -570,11 +607,12 @@ class _InOrder:
             and (self.code[i] == first.code or (settles and not self.code[i]))
             and (self.authorisation[i] == first.authorisation or (settles and not self.authorisation[i]))
             and self.balancing[i] == first.balancing
-            and amount == (first.asked if first.balancing or (settles and not amount) else first.amount)
+            and amount == (first.asked if first.balancing else first.amount)
             and pending == first.pending_id
             and reverses == first.reverses_id
             and self.expires[i] == first.expires
-            and self.value_date[i] in (0, first.value_date)
+            and (self.at[i] or first.recorded_at) == first.at
+            and (self.value_date[i] or first.day) == first.value_date
             and text(batch.reference) == first.reference
             and text(batch.payee) == first.payee
             and text(batch.reason) == first.reason
@@ -598,8 +636,11 @@ class _InOrder:
             amount=amount,
             authorisation=self.authorisation[i],
             expires=self.expires[i],
+            at=self.at[i] or self.now,
             value_date=self.value_date[i] or self.today,
+            day=self.today,
             recorded_at=self.now,
+            chain=self.chain_of,
             reference=text(batch.reference),
             payee=text(batch.payee),
             reason=text(batch.reason),
@@ -629,7 +670,7 @@ class _InOrder:
         column[row] = value
 
     def _undo_chain(self, start: int, failed: int) -> None:
-        """Take back what the chain has changed, last change first, and refuse its members before `failed`."""
+        """Take back what the chain has changed, last change first."""
         for what, where, value in reversed(self.undo):
             if what == "know":
                 del self.memory.known[where]  # type: ignore[arg-type]
@@ -642,13 +683,9 @@ class _InOrder:
                 setattr(where, what, value)
         self.undo = []
         for i in range(start, failed + 1):
-            if i < failed and not self.replayed[i]:
-                self.refusal[i] = REFUSAL[errors.LinkedTransferRefused]
-            if self.position[i] and not self.replayed[i]:
-                self.next_position -= 1
-                self.position[i] = self.moved[i] = self.use[i] = self.used[i] = 0
-                self.pending_position[i] = self.reverses_position[i] = 0
-                self.after[i] = ((0, 0, 0, 0), (0, 0, 0, 0))
+            self.position[i] = self.moved[i] = self.use[i] = self.used[i] = 0
+            self.pending_position[i] = self.reverses_position[i] = 0
+            self.after[i] = ((0, 0, 0, 0), (0, 0, 0, 0))
 
     def _remember(self) -> None:
         memory = self.memory
@@ -656,12 +693,11 @@ class _InOrder:
             memory.recorded_at = self.now
         memory.last_position = self.next_position - 1
 
-    def _settle_refusals(self, first: int, last: int) -> None:
+    def _settle_refusal(self, i: int) -> None:
         """A refusal is final for its id, unless the id has its first result already."""
         memory = self.memory
-        for i in range(first, last + 1):
-            if self.refusal[i] and not self.replayed[i] and self.ids[i] not in memory.known:
-                memory.refused.setdefault(self.ids[i], RefusedBefore(self.refusal[i], content(self.batch, i)))
+        if self.refusal[i] and not self.replayed[i] and self.ids[i] not in memory.known:
+            memory.refused.setdefault(self.ids[i], RefusedBefore(self.refusal[i], content(self.batch, i)))
 
     def _judgement(self, first: int) -> Judgement:
         return Judgement(

@@ -59,8 +59,9 @@ where a.number = any(%s)
 _AUTHORISATIONS = """
 select a.number, a.debit_account, a.credit_account, a.code, a.amount_rule, a.amount_minor, a.total_max_minor,
        a.uses_max, a.valid_from, a.valid_until, w.id is not null, coalesce(u.use, 0), coalesce(u.used_minor, 0),
-       a.payee, a.rate_ppm, a.day_basis
+       a.payee, a.rate_ppm, a.day_basis, (a.valid_from at time zone k.time_zone)::date
 from custody_authorisation a
+join custody_book k on k.id = a.book_id
 left join custody_authorisation_withdrawal w on w.authorisation = a.number
 left join lateral (
     select use, used_minor from custody_authorisation_use
@@ -73,9 +74,11 @@ _KNOWN = """
 select t.id, t.position, t.kind, t.code, t.debit_account, t.credit_account, t.amount_minor, t.authorisation,
        t.expires_at, t.value_date, t.recorded_at, t.reference, t.payee, t.reason, t.metadata,
        t.balancing, t.asked_minor, p.id, r.id, s.kind, v.position is not null,
+       t.at, (t.recorded_at at time zone k.time_zone)::date, t.chain_position,
        d.debits_posted, d.credits_posted, d.debits_pending, d.credits_pending,
        c.debits_posted, c.credits_posted, c.debits_pending, c.credits_pending
 from custody_transfer t
+join custody_book k on k.id = t.book_id
 left join custody_transfer p on p.book_id = t.book_id and p.position = t.pending_position
 left join custody_transfer r on r.book_id = t.book_id and r.position = t.reverses_position
 left join custody_transfer s on s.book_id = t.book_id and s.pending_position = t.position
@@ -118,11 +121,11 @@ def authorisations(connection: Connection, memory: Memory, numbers: Collection[i
     """Know these authorisations; those that do not exist stay unknown."""
     for row in _rows(connection, _AUTHORISATIONS, numbers):
         number, debit, credit, code, rule, amount, total, uses_max, since, until = row[:10]
-        withdrawn, uses, used, payee, rate, basis = row[10:]
+        withdrawn, uses, used, payee, rate, basis, first_day = row[10:]
         memory.authorisations.put(
             number,
             payee,
-            Formula(rate, basis, since.date()) if rule == AmountRule.FORMULA else None,
+            Formula(rate, basis, first_day) if rule == AmountRule.FORMULA else None,
             debit=debit,
             credit=credit,
             code=code,
@@ -187,7 +190,8 @@ def _known(row: Sequence) -> Known:  # type: ignore[type-arg]
     (
         transfer_id, position, kind, code, debit, credit, amount, authorisation, expires, value_date, recorded_at,
         reference, payee, reason, metadata, balancing, asked, pending_id, reverses_id, settled_by, is_reversed,
-    ) = row[:21]  # fmt: skip
+        at, day, chain,
+    ) = row[:24]  # fmt: skip
     return Known(
         id=transfer_id.bytes,
         position=position,
@@ -198,7 +202,9 @@ def _known(row: Sequence) -> Known:  # type: ignore[type-arg]
         amount=amount,
         authorisation=authorisation or 0,
         expires=transfers.microseconds(expires) if expires else 0,
+        at=transfers.microseconds(at),
         value_date=value_date.toordinal() - _EPOCH_DAY,
+        day=day.toordinal() - _EPOCH_DAY,
         recorded_at=transfers.microseconds(recorded_at),
         reference=reference,
         payee=payee,
@@ -209,6 +215,7 @@ def _known(row: Sequence) -> Known:  # type: ignore[type-arg]
         pending_id=pending_id.bytes if pending_id else None,
         reverses_id=reverses_id.bytes if reverses_id else None,
         settled=settled_by or 0 if kind == TransferKind.PENDING else 0,
+        chain=chain or 0,
         is_reversed=is_reversed,
-        after=(tuple(row[21:25]), tuple(row[25:29])),
+        after=(tuple(row[24:28]), tuple(row[28:32])),
     )

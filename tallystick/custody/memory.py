@@ -41,7 +41,10 @@ class Known:
     amount: int
     authorisation: int
     expires: int
+    at: int
     value_date: int
+    day: int
+    """The book's day when it was posted: its value date where none was given."""
     recorded_at: int
     reference: str | None = None
     payee: str | None = None
@@ -52,6 +55,8 @@ class Known:
     pending_id: bytes | None = None
     reverses_id: bytes | None = None
     after: tuple[tuple[int, ...], tuple[int, ...]] = ((0, 0, 0, 0), (0, 0, 0, 0))
+    chain: int = 0
+    """The position at which the chain it stands in begins, or 0."""
     settled: int = 0
     """The kind of the transfer that settled this pending one, or 0."""
     is_reversed: bool = False
