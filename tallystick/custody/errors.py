@@ -298,3 +298,54 @@ class OpeningDiffers(Refusal):
 
 class OpeningNotFirst(Refusal):
     """Opening balances come first: account {account} has transfers already."""
+
+
+# ── of a bank's statements, in order ─────────────────────────────────────────────────────────────────────
+
+
+class StatementFileUnknown(Refusal):
+    """There is no statement file {file}."""
+
+
+class NotAControlAccount(Refusal):
+    """{account} is not an external account: only a bank's control account has statements."""
+
+
+class NotAStatementFile(Refusal):
+    """This is no bank statement that can be read here ({format}): {reason}"""
+
+
+class StatementFileMixed(Refusal):
+    """This file holds statements of several accounts ({accounts}): ask the bank for a file an account."""
+
+
+class ControlAccountUnknown(Refusal):
+    """No external account of book {book} has the reference {account}: open one, or name the account."""
+
+
+class CurrencyNotOfAccount(Refusal):
+    """Line {line}: the statement is in {currency}, but {account} holds {asset}."""
+
+
+class AccountNotOfStatement(Refusal):
+    """The statement is of {found}, but {account} belongs to {expected}."""
+
+
+class BalancesMissing(Refusal):
+    """Line {line}: the statement gives no opening and closing balance, so nothing proves it whole."""
+
+
+class StatementConflict(Refusal):
+    """Line {line}: statement {statement} was imported from {file} before, and says other things there."""
+
+
+class NothingToReconcile(Refusal):
+    """No statement of {account} is held that ends by {to}: import one first."""
+
+
+class StatementsDoNotJoin(Refusal):
+    """A statement is missing between {before} and {after}: they differ by {difference_minor} minor units."""
+
+
+class ReconciliationUnknown(Refusal):
+    """There is no reconciliation {reconciliation}."""

@@ -12,6 +12,40 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+# The bank's side is on a page of its own; Django finds it through this one.
+from tallystick.custody.statement_models import (
+    BankStatement,
+    Break,
+    Reconciliation,
+    StatementFile,
+    StatementFilePart,
+    StatementLine,
+)
+
+__all__ = (
+    "Account",
+    "AccountState",
+    "AccountStatus",
+    "AmountRule",
+    "Asset",
+    "Authorisation",
+    "AuthorisationUse",
+    "AuthorisationWithdrawal",
+    "BankStatement",
+    "Batch",
+    "Book",
+    "Break",
+    "Entry",
+    "Reconciliation",
+    "SigningKey",
+    "StatementFile",
+    "StatementFilePart",
+    "StatementLine",
+    "Transfer",
+    "TransferKind",
+    "TransferRefusal",
+)
+
 
 class TransferKind(models.IntegerChoices):
     """What a transfer does to its two accounts."""

@@ -1,0 +1,481 @@
+"""Reconciliation: a bank account's statements against its control account, to the last minor unit.
+
+Promises: the statements join without a gap or the run is refused; each line of either side is in exactly
+one match or break; the ledger's balance and the breaks make the bank's balance, and what they would leave
+over is computed from balances read apart from the lines; the same lines give the same matches, breaks and
+digest on any machine. The rule is `matching`, which knows no database.
+
+Both sides are read from the first statement on, every time: a break of last month that today's statement
+settles is then matched like any other, and no state has to be carried.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from django.db import connections, transaction
+
+from tallystick.core.db import Db
+from tallystick.custody import accounts, books, codes, errors, history, matching, numbers, statement_files
+from tallystick.custody.matching import BankLine, LedgerLine
+from tallystick.custody.numbers import AccountNumber, BookId, Family
+from tallystick.custody.statement_models import BreakKind
+from tallystick.evidence import log
+from tallystick.identity import access
+from tallystick.identity.access import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A difference between the bank and the ledger, with the lines it stands for."""
+
+    number: int
+    kind: BreakKind
+    effect_minor: int
+    """What it adds to the bank's total over the ledger's."""
+    day: dt.date
+    reference: str
+    twin: str
+    statement_line: int | None
+    file: str | None
+    line: int | None
+    """The statement file and the line in it."""
+    position: int | None
+    bank_minor: int | None
+    ledger_minor: int | None
+    text: str
+    """What the bank wrote beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A reconciliation as it was recorded."""
+
+    id: str
+    book: BookId
+    bank_account: AccountNumber
+    cut_off: dt.date
+    position: int
+    bank_balance_minor: int
+    ledger_balance_minor: int
+    unexplained_minor: int
+    matched: int
+    breaks: int
+    digest: bytes
+    at: dt.datetime
+    actor: str
+
+    @property
+    def difference_minor(self) -> int:
+        return self.bank_balance_minor - self.ledger_balance_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a reconciliation found."""
+
+    summary: Summary
+    breaks: tuple[Break, ...]
+    matched_by: dict[str, int]
+
+    @property
+    def breaks_by_kind(self) -> dict[str, int]:
+        """How many of each kind, every kind named."""
+        return {kind: sum(each.kind == kind for each in self.breaks) for kind in BreakKind.values}
+
+    @property
+    def effect_by_kind(self) -> dict[str, int]:
+        """What each kind adds to the bank's total over the ledger's."""
+        return {
+            kind: sum(each.effect_minor for each in self.breaks if each.kind == kind)
+            for kind in BreakKind.values
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Everything one run looks at."""
+
+    cut_off: dt.date
+    position: int
+    bank_balance_minor: int
+    ledger_balance_minor: int
+    bank: list[BankLine]
+    ledger: list[LedgerLine]
+    around: matching.Around
+    start: dt.date
+    """The first day the statements cover."""
+    opening_minor: int
+    """The bank's first opening balance, less what the ledger opened the account with."""
+
+
+# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def joined(statements: Sequence[statement_files.Held]) -> None:
+    """Each statement opens with what the one before it closed with. Raises `errors.StatementsDoNotJoin`."""
+    for before, after in itertools.pairwise(statements):
+        if before.closing_minor != after.opening_minor:
+            raise errors.StatementsDoNotJoin(
+                before=_named(before),
+                after=_named(after),
+                difference_minor=after.opening_minor - before.closing_minor,
+            )
+
+
+def in_order(statements: Sequence[statement_files.Held]) -> list[statement_files.Held]:
+    """Statements by their days; those of one day as their balances join.
+
+    A bank may send several statements a day without numbers. Of those, the one that opens with the last
+    closing balance is next; where none does, the given order stays and `joined` tells the gap.
+    """
+    days: dict[dt.date, list[statement_files.Held]] = {}
+    for each in statements:
+        days.setdefault(each.to_date, []).append(each)
+    ordered: list[statement_files.Held] = []
+    for day in sorted(days):
+        left = days[day]
+        while left:
+            closing = ordered[-1].closing_minor if ordered else left[0].opening_minor
+            following = next((each for each in left if each.opening_minor == closing), left[0])
+            left.remove(following)
+            ordered.append(following)
+    return ordered
+
+
+# ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def latest(db: Db, bank_account: int) -> Summary | None:
+    """The newest reconciliation of a bank account."""
+    return next(iter(summaries(db, bank_account, limit=1)), None)
+
+
+def summaries(db: Db, bank_account: int, *, limit: int = 50) -> Sequence[Summary]:
+    """The reconciliations of a bank account, the newest first."""
+    return _summaries(db, "bank_account_id = %s", [bank_account], limit)
+
+
+def summary(db: Db, reconciliation: str) -> Summary:
+    """One reconciliation. Raises `errors.ReconciliationUnknown`."""
+    for found in _summaries(db, "id = %s", [_number(reconciliation)], 1):
+        return found
+    raise errors.ReconciliationUnknown(reconciliation=reconciliation)
+
+
+def breaks(db: Db, reconciliation: str) -> Sequence[Break]:
+    """The breaks of a reconciliation, in the order of their days."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select b.number, b.kind, b.effect_minor, b.day, b.reference, b.twin, b.statement_line, s.file_id,
+                l.line, b.position, l.amount_minor,
+                case when t.debit_account = r.bank_account_id then t.amount_minor else -t.amount_minor end,
+                concat_ws(' · ', nullif(l.counterparty_name, ''), nullif(l.remittance, ''))
+            from custody_break b join custody_reconciliation r on r.id = b.reconciliation_id
+            left join custody_statement_line l on l.id = b.statement_line
+            left join custody_statement s on s.id = l.statement_id
+            left join custody_transfer t on t.book_id = r.book_id and t.position = b.position
+            where b.reconciliation_id = %s order by b.number
+            """,
+            [_number(reconciliation)],
+        )
+        return [
+            Break(
+                number=row[0],
+                kind=BreakKind(row[1]),
+                effect_minor=row[2],
+                day=row[3],
+                reference=row[4],
+                twin=row[5],
+                statement_line=row[6],
+                file=None if row[7] is None else f"stm_{row[7]}",
+                line=row[8],
+                position=row[9],
+                bank_minor=row[10],
+                ledger_minor=row[11],
+                text=row[12],
+            )
+            for row in cursor.fetchall()
+        ]
+
+
+# ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reconcile(
+    db: Db,
+    book: int,
+    bank_account: int,
+    *,
+    to: dt.date | None = None,
+    window_days: int = matching.WINDOW_DAYS,
+    timing_days: int = matching.TIMING_DAYS,
+    actor: Actor,
+    now: dt.datetime,
+) -> Reconciled:
+    """Match the bank's statements that end by `to` with the control account, and record what is found.
+
+    Bank lines count by their statements, ledger lines by their value date, up to the day of the last of
+    these statements: the cut-off. What is known after it only decides kinds. Without `to`, all statements
+    count. Raises `errors.BookUnknown`, `AccountUnknown`, `NotAControlAccount`, `NothingToReconcile` or
+    `StatementsDoNotJoin`.
+    """
+    access.require(db, actor, "custody.reconcile")
+    books.book(db, book)
+    account = accounts.account(db, bank_account)
+    if account.family != Family.EXTERNAL or account.book != book:
+        raise errors.NotAControlAccount(account=account.text)
+    with transaction.atomic(using=db):
+        sides = _sides(db, account, to)
+        outcome = matching.match(
+            sides.bank, sides.ledger, sides.around, window_days=window_days, timing_days=timing_days
+        )
+        outcome = matching.with_opening(outcome, opening_minor=sides.opening_minor, start=sides.start)
+        difference = sides.bank_balance_minor - sides.ledger_balance_minor
+        unexplained = difference - outcome.effect_minor
+        assert unexplained == 0, "a line of one side is in no match and no break, or in two"
+
+        # After this point, the reconciliation stands.
+        with connections[db].cursor() as cursor:
+            cursor.execute(
+                "insert into custody_reconciliation (book_id, bank_account_id, cut_off, position,"
+                " bank_balance_minor, ledger_balance_minor, unexplained_minor, matched, breaks, window_days,"
+                " timing_days, digest, at, actor)"
+                " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+                [
+                    book,
+                    bank_account,
+                    sides.cut_off,
+                    sides.position,
+                    sides.bank_balance_minor,
+                    sides.ledger_balance_minor,
+                    unexplained,
+                    len(outcome.matches),
+                    len(outcome.breaks),
+                    window_days,
+                    timing_days,
+                    outcome.digest,
+                    now,
+                    actor.id,
+                ],
+            )
+            identity = f"rec_{cursor.fetchone()[0]}"
+            _write_breaks(db, identity, outcome.breaks)
+        log.append(
+            db,
+            "custody.reconciled",
+            {
+                "reconciliation": identity,
+                "bank_account": account.text,
+                "cut_off": sides.cut_off.isoformat(),
+                "position": sides.position,
+                "bank_balance_minor": str(sides.bank_balance_minor),
+                "ledger_balance_minor": str(sides.ledger_balance_minor),
+                "unexplained_minor": str(unexplained),
+                "matched": len(outcome.matches),
+                "breaks": len(outcome.breaks),
+                "digest": outcome.digest.hex(),
+            },
+            actor=actor.id,
+            at=now,
+        )
+        matched_by = {"reference": 0, "text": 0, "amount_and_day": 0, "reversed": len(outcome.reversed)}
+        for each in outcome.matches:
+            matched_by[each.by] += 1
+        return Reconciled(summary(db, identity), tuple(breaks(db, identity)), matched_by)
+
+
+# ── both sides ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _sides(db: Db, account: accounts.Account, to: dt.date | None) -> _Sides:
+    held = in_order(statement_files.statements(db, account.number))
+    counted = [each for each in held if to is None or each.to_date <= to]
+    if not counted:
+        raise errors.NothingToReconcile(account=account.text, to=to.isoformat() if to else "today")
+    joined(counted)
+    first, last = counted[0], counted[-1]
+    cut_off = last.to_date
+    # The position first: what is posted from here on is left out of lines and balance alike.
+    balance = history.balance(db, account.number)
+    lines = list(_ledger_lines(db, account.number, balance.position))
+    counting = [line for line, _ in lines if line.day <= cut_off]
+    after = [line for line, _ in lines if line.day > cut_off]
+    openings = {line.position for line, code in lines if code == codes.Code.OPENING_BALANCE}
+    opened = sum(line.amount_minor for line in counting if line.position in openings)
+    around = matching.Around(
+        cut_off=cut_off,
+        bank_known_to=held[-1].to_date,
+        bank_after=list(_bank_lines(db, [each.id for each in held[len(counted) :]])),
+        ledger_after=after,
+        ledger_elsewhere=_ledger_elsewhere(db, account, balance.position),
+        bank_elsewhere=_bank_elsewhere(db, account),
+        known=_known(db, account.book),
+    )
+    return _Sides(
+        cut_off=cut_off,
+        position=balance.position,
+        bank_balance_minor=last.closing_minor,
+        ledger_balance_minor=balance.balance_minor - sum(line.amount_minor for line in after),
+        bank=list(_bank_lines(db, [each.id for each in counted])),
+        ledger=[line for line in counting if line.position not in openings],
+        around=around,
+        start=first.from_date or first.to_date,
+        opening_minor=first.opening_minor - opened,
+    )
+
+
+def _bank_lines(db: Db, statement_ids: Sequence[int]) -> Iterator[BankLine]:
+    for line in statement_files.lines(db, statement_ids):
+        if line.amount_minor:
+            # Banks write informational entries of nothing; there is nothing to match.
+            yield BankLine(
+                key=line.id,
+                day=line.booking_date,
+                amount_minor=line.amount_minor,
+                references=line.references,
+                text=f"{line.remittance} {line.counterparty_name}".strip(),
+                counterparty_account=line.counterparty_account,
+            )
+
+
+def _ledger_lines(db: Db, account: int, position: int) -> Iterator[tuple[LedgerLine, int]]:
+    """What was posted on the control account, with its code; holds and what lets them go move nothing."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select t.position, t.value_date,
+                case when t.debit_account = e.account then t.amount_minor else -t.amount_minor end,
+                coalesce(t.reference, p.reference, ''), t.reverses_position, t.code
+            from custody_entry e
+            join custody_transfer t on t.book_id = %(book)s and t.position = e.position
+            left join custody_transfer p on p.book_id = %(book)s and p.position = t.pending_position
+            where e.account = %(account)s and e.position <= %(position)s and t.kind in (1, 3)
+            order by e.position
+            """,
+            {"account": account, "book": numbers.book_of(account), "position": position},
+        )
+        for row in cursor.fetchall():
+            yield LedgerLine(*row[:5]), row[5]
+
+
+def _ledger_elsewhere(db: Db, account: accounts.Account, position: int) -> dict[str, str]:
+    """The references on the book's other control accounts of the same asset that this one does not carry."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select t.reference, e.account
+            from custody_account a
+            join custody_entry e on e.account = a.number and e.position <= %(position)s
+            join custody_transfer t on t.book_id = %(book)s and t.position = e.position
+            where a.book_id = %(book)s and a.family = 3 and a.number <> %(account)s
+                and %(account)s not in (t.debit_account, t.credit_account) and t.reference is not null
+            order by e.account desc
+            """,
+            {"account": account.number, "book": account.book, "position": position},
+        )
+        return {matching.normal(reference): numbers.account_text(at) for reference, at in cursor.fetchall()}
+
+
+def _bank_elsewhere(db: Db, account: accounts.Account) -> dict[str, str]:
+    """The references on statement lines of the book's other bank accounts."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select reference.value, s.bank_account_id
+            from custody_statement s
+            join custody_statement_line l on l.statement_id = s.id
+            cross join lateral jsonb_array_elements_text(l."references") as reference (value)
+            where s.bank_account_id <> %s and s.bank_account_id / %s = %s
+            order by s.bank_account_id desc
+            """,
+            [account.number, numbers.BOOK_UNIT, account.book],
+        )
+        return {matching.normal(reference): numbers.account_text(at) for reference, at in cursor.fetchall()}
+
+
+def _known(db: Db, book: int) -> set[str]:
+    """Words that name somebody of this book: customer numbers, accounts' references and numbers."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select owner, reference, number from custody_account where book_id = %s and family <> 3", [book]
+        )
+        found: set[str] = set()
+        for owner, reference, number in cursor.fetchall():
+            found.update((matching.normal(owner), matching.normal(reference)))
+            found.add(matching.normal(numbers.account_text(number)))
+        cursor.execute(
+            "select distinct payee from custody_transfer where book_id = %s and payee is not null", [book]
+        )
+        found.update(matching.normal(payee) for (payee,) in cursor.fetchall())
+        return found - {""}
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_breaks(db: Db, reconciliation: str, found: Sequence[matching.Break]) -> None:
+    with connections[db].cursor() as cursor:
+        cursor.executemany(
+            "insert into custody_break (reconciliation_id, number, kind, effect_minor, statement_line,"
+            " position, reference, day, twin) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                (
+                    _number(reconciliation),
+                    number,
+                    str(each.kind),
+                    each.effect_minor,
+                    each.bank,
+                    each.position,
+                    each.reference,
+                    each.day,
+                    each.twin,
+                )
+                for number, each in enumerate(found, start=1)
+            ],
+        )
+
+
+def _summaries(db: Db, where: str, parameters: Sequence[int], limit: int) -> list[Summary]:
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            f"""
+            select id, book_id, bank_account_id, cut_off, position, bank_balance_minor, ledger_balance_minor,
+                unexplained_minor, matched, breaks, digest, at, actor
+            from custody_reconciliation where {where} order by id desc limit %s
+            """,  # noqa: S608 -- one of two constants above
+            [*parameters, limit],
+        )
+        return [
+            Summary(
+                id=f"rec_{row[0]}",
+                book=BookId(row[1]),
+                bank_account=AccountNumber(row[2]),
+                cut_off=row[3],
+                position=row[4],
+                bank_balance_minor=row[5],
+                ledger_balance_minor=row[6],
+                unexplained_minor=row[7],
+                matched=row[8],
+                breaks=row[9],
+                digest=bytes(row[10]),
+                at=row[11],
+                actor=row[12],
+            )
+            for row in cursor.fetchall()
+        ]
+
+
+def _named(statement: statement_files.Held) -> str:
+    return f"{statement.number or statement.identification} ({statement.to_date}, {statement.file})"
+
+
+def _number(reconciliation: str) -> int:
+    digits = reconciliation.removeprefix("rec_")
+    if digits == reconciliation or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        raise errors.ReconciliationUnknown(reconciliation=reconciliation)
+    return int(digits)

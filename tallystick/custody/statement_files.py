@@ -1,0 +1,612 @@
+"""Statement files: taken in whole or refused whole, their bytes kept, each statement once.
+
+Promises: a file is imported in one transaction or leaves nothing; its original bytes stay, in order, with
+their SHA-256; the same file again gives the first result and changes nothing; a statement that came in
+another file before is recognised and not booked twice; one that says something else under the same name
+is refused; a gap in numbers or balances is told. A file of any size is read in little memory: it is read
+twice, once to judge it and once to write it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import BinaryIO
+
+from django.db import connections, transaction
+
+from tallystick.core.db import Db
+from tallystick.core.errors import Refusal
+from tallystick.custody import accounts, errors, numbers
+from tallystick.custody.numbers import AccountNumber, Family
+from tallystick.custody.statements import amounts
+from tallystick.custody.statements import errors as reading
+from tallystick.custody.statements import file as statement_file
+from tallystick.custody.statements.rows import Detail, Entry, Note, Statement
+from tallystick.evidence import log
+from tallystick.identity import access
+from tallystick.identity.access import Actor
+
+PART_BYTES = 4 << 20
+"""The length of one stored part of an original."""
+STATEMENT_LOCK = 1952541805
+"""Class of the advisory lock under which a book's statements come in one after another."""
+
+Progress = Callable[[int, int], None]
+"""Told bytes done and bytes in all, both readings of the file together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a file."""
+
+    file: str
+    """`stm_` and a number."""
+    repeated: bool
+    """The same bytes were imported before: nothing was written, this is the first result."""
+    bank_account: AccountNumber
+    format_name: str
+    encoding: str
+    sha256: bytes
+    statements: int
+    """New ones."""
+    statements_known: int
+    """Those that had come in another file before: their lines are not written again."""
+    entries: int
+    """Lines written."""
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that was imported."""
+
+    id: str
+    bank_account: AccountNumber
+    name: str
+    format_name: str
+    encoding: str
+    size_bytes: int
+    sha256: bytes
+    statements: int
+    entries: int
+    imported_at: datetime
+    imported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A statement that was imported."""
+
+    id: int
+    file: str
+    line: int
+    account: str
+    currency: str
+    identification: str
+    number: int | None
+    page: int | None
+    from_date: date | None
+    to_date: date
+    opening_minor: int
+    closing_minor: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """A line of an imported statement, and where it stands in the original."""
+
+    id: int
+    file: str
+    line: int
+    amount_minor: int
+    booking_date: date
+    value_date: date
+    references: tuple[str, ...]
+    remittance: str
+    counterparty_name: str
+    counterparty_account: str
+    code: str
+    reversal: bool
+
+
+# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def gaps(last: Held | None, first: Statement) -> list[Note]:
+    """What is missing between the statements held and a new one: in numbers and in balances."""
+    if last is None:
+        return []
+    notes = []
+    same_year = first.to_date is not None and first.to_date.year == last.to_date.year
+    if last.number and first.number and same_year and first.number > last.number + 1:
+        text = f"Statement {first.number} follows statement {last.number}."
+        notes.append(Note(first.line, "number_gap", text))
+    if first.opening_minor != last.closing_minor:
+        text = (
+            f"The statement opens with {first.opening_minor} minor units, the last one held "
+            f"({last.to_date}) closed with {last.closing_minor}."
+        )
+        notes.append(Note(first.line, "balance_gap", text))
+    return notes
+
+
+def details_json(details: Sequence[Detail]) -> str:
+    """A batch's transactions as JSON: what is empty is left out. One alone is the entry itself: none."""
+    if len(details) < 2:
+        return "[]"
+    told = [
+        {name: value for name in Detail.__slots__ if (value := getattr(detail, name)) not in ("", None)}
+        for detail in details
+    ]
+    return json.dumps(told, ensure_ascii=False)
+
+
+# ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def files(db: Db, bank_account: int, *, before: str | None = None, limit: int = 50) -> Sequence[File]:
+    """The files of a bank account, the newest first; `before` continues a page."""
+    return _files(
+        db,
+        "bank_account_id = %s and (%s::bigint is null or id < %s)",
+        [bank_account, _number(before), _number(before)],
+        limit,
+    )
+
+
+def file(db: Db, file_id: str) -> File:
+    """One file. Raises `errors.StatementFileUnknown`."""
+    for found in _files(db, "id = %s", [_number(file_id)], 1):
+        return found
+    raise errors.StatementFileUnknown(file=file_id)
+
+
+def content(db: Db, file_id: str) -> Iterator[bytes]:
+    """The original bytes, part by part."""
+    for part in itertools.count():
+        with connections[db].cursor() as cursor:
+            cursor.execute(
+                "select content from custody_statement_file_part where file_id = %s and part = %s",
+                [_number(file_id), part],
+            )
+            row = cursor.fetchone()
+        if row is None:
+            return
+        yield bytes(row[0])
+
+
+def statements(db: Db, bank_account: int, *, to: date | None = None) -> Sequence[Held]:
+    """The statements of a bank account in the order of their days, up to one."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select id, file_id, line, account, currency, identification, number, page, from_date, to_date,
+                opening_minor, closing_minor, entries
+            from custody_statement where bank_account_id = %s and (%s::date is null or to_date <= %s)
+            order by to_date, number nulls first, page nulls first, from_date nulls first, id
+            """,
+            [bank_account, to, to],
+        )
+        return [Held(row[0], f"stm_{row[1]}", *row[2:]) for row in cursor.fetchall()]
+
+
+def lines(
+    db: Db, statement_ids: Sequence[int], *, after: int = 0, limit: int | None = None
+) -> Sequence[HeldLine]:
+    """The lines of statements, in the order in which they were written."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select l.id, s.file_id, l.line, l.amount_minor, l.booking_date, l.value_date, l."references",
+                l.remittance, l.counterparty_name, l.counterparty_account, l.code, l.reversal
+            from custody_statement_line l join custody_statement s on s.id = l.statement_id
+            where l.statement_id = any(%s) and l.id > %s order by l.id limit %s
+            """,
+            [list(statement_ids), after, limit],
+        )
+        return [
+            HeldLine(key, f"stm_{file_id}", line, amount, booked, value, tuple(_parsed(told)), *rest)
+            for key, file_id, line, amount, booked, value, told, *rest in cursor.fetchall()
+        ]
+
+
+# ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def import_bytes(
+    db: Db,
+    name: str,
+    content: bytes,
+    *,
+    bank_account: int,
+    actor: Actor,
+    now: datetime,
+    encoding: str | None = None,
+) -> Imported:
+    """Import a file held in memory; see `import_file`."""
+    return import_file(
+        db, name, io.BytesIO(content), bank_account=bank_account, actor=actor, now=now, encoding=encoding
+    )
+
+
+def import_file(
+    db: Db,
+    name: str,
+    source: BinaryIO,
+    *,
+    bank_account: int | None,
+    book: int | None = None,
+    actor: Actor,
+    now: datetime,
+    encoding: str | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Import a statement file for a bank's control account; all of it or nothing.
+
+    `source` must be seekable. Without `bank_account`, the external account of `book` whose reference is
+    the statement's account is taken. The same bytes again give the first result, `repeated`.
+
+    Raises, in this order: `errors.NotAControlAccount`; `errors.NotAStatementFile` or a refusal of
+    `statements.errors`; `errors.StatementFileMixed`, `errors.ControlAccountUnknown`,
+    `errors.CurrencyNotOfAccount`, `errors.AccountNotOfStatement`, `errors.BalancesMissing`,
+    `errors.StatementConflict`.
+    """
+    access.require(db, actor, "custody.import_statement")
+    sha256, size = _hash(source)
+    if first := _known(db, sha256):
+        return first
+    told = _Told(progress, 2 * size)
+    judged = statement_file.judge(source, encoding=encoding, progress=told.first)
+    if judged.refusal is not None:
+        raise judged.refusal
+    if judged.status != "ok":
+        raise errors.NotAStatementFile(format=judged.format_name, reason=judged.reason)
+    account = _control_account(db, bank_account, book, judged.statements)
+    _judge_account(db, account, judged.statements)
+
+    with transaction.atomic(using=db), connections[db].cursor() as cursor:
+        # One import at a time for a book: what is known is looked up and written under the same lock.
+        cursor.execute("select pg_advisory_xact_lock(%s, %s)", [STATEMENT_LOCK, account.book])
+        if first := _known(db, sha256):
+            return first
+        new, notes = _new_statements(db, account.number, judged.statements)
+        notes = [*judged.notes, *notes]
+
+        # After this point, the import must succeed.
+        cursor.execute(
+            "insert into custody_statement_file (bank_account_id, name, format, encoding, bytes, sha256,"
+            " statements, entries, imported_at, imported_by)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            [
+                account.number,
+                os.path.basename(name)[:255],
+                judged.format_name,
+                judged.encoding,
+                size,
+                sha256,
+                len(judged.statements),
+                judged.entries,
+                now,
+                actor.id,
+            ],
+        )
+        file_id = int(cursor.fetchone()[0])
+        _write_parts(db, file_id, source)
+        ids = {row.index: _write_statement(db, file_id, account.number, row) for row in new}
+        reader = statement_file.reader(source, encoding=encoding)
+        written = _write_lines(db, reader, ids, told)
+        assert written == sum(row.entries for row in new), (
+            "the second reading gave other lines than the first"
+        )
+        log.append(
+            db,
+            "custody.statement_imported",
+            {
+                "file": f"stm_{file_id}",
+                "bank_account": account.text,
+                "sha256": sha256.hex(),
+                "format": judged.format_name,
+                "statements": len(new),
+                "entries": written,
+            },
+            actor=actor.id,
+            at=now,
+        )
+    return Imported(
+        file=f"stm_{file_id}",
+        repeated=False,
+        bank_account=account.number,
+        format_name=judged.format_name,
+        encoding=judged.encoding,
+        sha256=sha256,
+        statements=len(new),
+        statements_known=len(judged.statements) - len(new),
+        entries=written,
+        notes=tuple(sorted(notes, key=lambda note: note.line)),
+    )
+
+
+def record_refusal(db: Db, source: BinaryIO, refusal: Refusal, *, actor: Actor, now: datetime) -> None:
+    """Write a refused file into the evidence by its hash, code and line: for doors, after a refusal."""
+    access.require(db, actor, "custody.import_statement")
+    sha256, _ = _hash(source)
+    line = refusal.line if isinstance(refusal, reading.StatementRefused) else 0
+    with transaction.atomic(using=db):
+        log.append(
+            db,
+            "custody.statement_refused",
+            {"sha256": sha256.hex(), "code": refusal.code, "line": line},
+            actor=actor.id,
+            at=now,
+        )
+
+
+# ── judging ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _control_account(
+    db: Db, number: int | None, book: int | None, given: Sequence[Statement]
+) -> accounts.Account:
+    names = sorted({row.account for row in given})
+    if len(names) > 1:
+        raise errors.StatementFileMixed(accounts=", ".join(names))
+    if number is not None:
+        account = accounts.account(db, number)
+        if account.family != Family.EXTERNAL:
+            raise errors.NotAControlAccount(account=account.text)
+        return account
+    assert book is not None, "a control account is named, or the book to look in"
+    for found in accounts.accounts(db, book, family=Family.EXTERNAL, search=names[0], limit=100):
+        if _same_account(found.reference, names[0]):
+            return found
+    raise errors.ControlAccountUnknown(account=names[0], book=book)
+
+
+def _judge_account(db: Db, account: accounts.Account, given: Sequence[Statement]) -> None:
+    """The statements are of this account: its currency, its number at the bank, and no other's."""
+    for row in given:
+        if row.currency != account.asset:
+            raise errors.CurrencyNotOfAccount(
+                line=row.line, currency=row.currency, account=account.text, asset=account.asset
+            )
+        if row.opening_minor is None or row.closing_minor is None or row.to_date is None:
+            raise errors.BalancesMissing(line=row.line)
+    name = given[0].account
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select account from custody_statement where bank_account_id = %s limit 1", [account.number]
+        )
+        held = cursor.fetchone()
+        expected = held[0] if held else account.reference
+        # Before its first statement an account may be known here by a name of the platform's own.
+        named_by_bank = held is not None or amounts.is_iban(_compact(expected))
+        if named_by_bank and not _same_account(expected, name):
+            raise errors.AccountNotOfStatement(account=account.text, expected=expected, found=name)
+        cursor.execute(
+            "select bank_account_id from custody_statement where account = %s and bank_account_id <> %s"
+            " and bank_account_id / %s = %s limit 1",
+            [name, account.number, numbers.BOOK_UNIT, account.book],
+        )
+        if other := cursor.fetchone():
+            raise errors.AccountNotOfStatement(
+                account=account.text, expected=numbers.account_text(other[0]), found=name
+            )
+
+
+def _new_statements(
+    db: Db, bank_account: int, given: Sequence[Statement]
+) -> tuple[list[Statement], list[Note]]:
+    """The statements not held yet; refuses one that says other things under the same name."""
+    held = statements(db, bank_account)
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select digest from custody_statement where bank_account_id = %s and digest = any(%s)",
+            [bank_account, [row.digest for row in given]],
+        )
+        known = {bytes(digest) for (digest,) in cursor.fetchall()}
+    names: dict[object, Held] = {
+        (row.identification, row.number, row.page, row.from_date, row.to_date, row.opening_minor): row
+        for row in held
+    }
+    new: list[Statement] = []
+    notes: list[Note] = []
+    for row in given:
+        if row.digest in known:
+            notes.append(Note(row.line, "statement_known", "This statement came in another file before."))
+            continue
+        name = (row.identification[:64], row.number, row.page, row.from_date, row.to_date, row.opening_minor)
+        other = names.get(name)
+        if other is not None:
+            raise errors.StatementConflict(
+                line=row.line, statement=str(row.number or row.identification), file=other.file
+            )
+        new.append(row)
+    if new:
+        first = new[0]
+        before = [row for row in held if first.to_date is not None and row.to_date <= first.to_date]
+        notes.extend(gaps(before[-1] if before else None, first))
+    return new, notes
+
+
+def _known(db: Db, sha256: bytes) -> Imported | None:
+    """The result of the same bytes, where they were imported before."""
+    for found in _files(db, "sha256 = %s", [sha256], 1):
+        with connections[db].cursor() as cursor:
+            cursor.execute(
+                "select count(*), coalesce(sum(entries), 0) from custody_statement where file_id = %s",
+                [_number(found.id)],
+            )
+            new, entries = cursor.fetchone()
+        return Imported(
+            found.id,
+            True,
+            found.bank_account,
+            found.format_name,
+            found.encoding,
+            sha256,
+            new,
+            found.statements - new,
+            entries,
+            (),
+        )
+    return None
+
+
+def _same_account(one: str, other: str) -> bool:
+    return _compact(one) == _compact(other)
+
+
+def _compact(account: str) -> str:
+    return "".join(account.split()).upper()
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_parts(db: Db, file_id: int, source: BinaryIO) -> None:
+    source.seek(0)
+    with connections[db].cursor() as cursor:
+        for part in itertools.count():
+            stretch = source.read(PART_BYTES)
+            if not stretch:
+                return
+            cursor.execute(
+                "insert into custody_statement_file_part (file_id, part, content) values (%s, %s, %s)",
+                [file_id, part, stretch],
+            )
+
+
+def _write_statement(db: Db, file_id: int, bank_account: int, row: Statement) -> int:
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            'insert into custody_statement (file_id, bank_account_id, "index", line, account, currency,'
+            " identification, number, page, from_date, to_date, opening_minor, closing_minor, entries,"
+            " digest) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            [
+                file_id,
+                bank_account,
+                row.index,
+                row.line,
+                row.account[:64],
+                row.currency,
+                row.identification[:64],
+                row.number,
+                row.page,
+                row.from_date,
+                row.to_date,
+                row.opening_minor,
+                row.closing_minor,
+                row.entries,
+                row.digest,
+            ],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _write_lines(db: Db, reader: statement_file.Reader, ids: dict[int, int], told: _Told) -> int:
+    """Copy the lines of the new statements, as they are read a second time."""
+    written = 0
+    statement = 1
+    copy_sql = (
+        "copy custody_statement_line (statement_id, number, line, amount_minor, booking_date, value_date,"
+        ' "references", remittance, counterparty_name, counterparty_account, code, reversal, details)'
+        " from stdin"
+    )
+    with connections[db].cursor() as cursor, cursor.copy(copy_sql) as copy:
+        for row in reader.read():
+            if isinstance(row, Statement):
+                statement = row.index + 1
+            elif statement in ids:
+                copy.write_row(_columns(ids[statement], row))
+                written += 1
+                if written % 1_000 == 0:
+                    told.second(reader.bytes_read)
+    return written
+
+
+def _columns(statement_id: int, row: Entry) -> tuple[object, ...]:
+    return (
+        statement_id,
+        row.number,
+        row.line,
+        row.amount_minor,
+        row.booking_date,
+        row.value_date,
+        json.dumps(row.references, ensure_ascii=False),
+        _storable(row.remittance),
+        _storable(row.counterparty_name),
+        _storable(row.counterparty_account)[:64],
+        row.code[:64],
+        row.reversal,
+        details_json(row.details),
+    )
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL's text holds every character but this one.
+    return text.replace("\x00", "")
+
+
+def _hash(source: BinaryIO) -> tuple[bytes, int]:
+    source.seek(0)
+    whole, size = hashlib.sha256(), 0
+    while stretch := source.read(1 << 20):
+        whole.update(stretch)
+        size += len(stretch)
+    source.seek(0)
+    return whole.digest(), size
+
+
+class _Told:
+    """Progress over two readings of one file."""
+
+    def __init__(self, progress: Progress | None, whole: int) -> None:
+        self._progress = progress
+        self._whole = whole
+
+    def first(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(done, self._whole)
+
+    def second(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(self._whole // 2 + done, self._whole)
+
+
+def _files(db: Db, where: str, parameters: Sequence[int | bytes | None], limit: int) -> list[File]:
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            f"""
+            select id, bank_account_id, name, format, encoding, bytes, sha256, statements, entries,
+                imported_at, imported_by
+            from custody_statement_file where {where} order by id desc limit %s
+            """,  # noqa: S608 -- one of the constants above
+            [*parameters, limit],
+        )
+        return [
+            File(f"stm_{key}", AccountNumber(account), name, told, encoding, size, bytes(sha256), *rest)
+            for key, account, name, told, encoding, size, sha256, *rest in cursor.fetchall()
+        ]
+
+
+def _number(file_id: str | None) -> int | None:
+    if file_id is None:
+        return None
+    digits = file_id.removeprefix("stm_")
+    if digits == file_id or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        raise errors.StatementFileUnknown(file=file_id)
+    return int(digits)
+
+
+def _parsed(value: str | list[str]) -> list[str]:
+    # Raw SQL gives jsonb as text where Django's own field would parse it.
+    parsed: list[str] = json.loads(value) if isinstance(value, str) else value
+    return parsed
