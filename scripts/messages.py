@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import polib
@@ -90,11 +91,11 @@ def _of_refusals() -> Iterator[Message]:
 def _called(text: str, place: str) -> Iterator[Message]:
     """The texts handed to one of the keywords."""
     source = io.BytesIO(text.encode())
-    given: object  # a text, several, or nothing where the call holds none
-    for _, function, given, _ in extract_python(source, KEYWORDS, (), {"encoding": "utf-8"}):
-        parts = given if isinstance(given, list | tuple) else [given]
-        texts = [part for part in parts if isinstance(part, str)]
-        if not texts or not texts[0]:
+    calls: Iterable[Any] = extract_python(source, KEYWORDS, (), {"encoding": "utf-8"})
+    for _, function, given, _ in calls:
+        # One text or several; None stands for whatever else the call is handed.
+        texts = [text for text in ((given,) if isinstance(given, str) else tuple(given or ())) if text]
+        if not texts:
             continue
         context = texts.pop(0) if function in {"pgettext", "pgettext_lazy", "npgettext"} else None
         plural = texts[1] if "ngettext" in (function or "") or function == "npgettext" else ""

@@ -247,9 +247,7 @@ def rights(connection: psycopg.Connection) -> list[Right]:
 def _tables(connection: psycopg.Connection) -> Iterator[Finding]:
     from django.apps import apps
 
-    from tallystick.cli import house
-
-    if pending := house.unapplied("default"):
+    if pending := unapplied("default"):
         yield Finding(
             "migrations", "error", f"{len(pending)} are not applied: {pending[0]} …", "tallystick migrate"
         )
@@ -294,6 +292,16 @@ def _place(environ: Mapping[str, str]) -> Iterator[Finding]:
         )
     else:
         yield Finding("disk", "ok", f"{share:.0%} free")
+
+
+def unapplied(alias: str) -> list[str]:
+    """The migrations this code has and the database lacks, in their order."""
+    from django.db import connections
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connections[alias])
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 def _backup(environ: Mapping[str, str], now: dt.datetime) -> Iterator[Finding]:

@@ -38,33 +38,30 @@ READY_SECONDS_MAX = 60
 @click.option("--plan", is_flag=True, help="Only list what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def migrate(*, plan: bool, as_json: bool) -> None:
-    """Make or upgrade the tables, as the owner; starts the database server where it must."""
+    """Make or upgrade the tables, as the owner; starts the database server where it must.
+
+    Where backups are kept, one is taken first: the way back is to restore it.
+    """
     with ground.refusals(as_json=as_json):
         server = ground.stand(quiet=as_json)
         from django.core.management import call_command
 
-        pending = unapplied("owner")
+        from tallystick.cli import checks
+
+        pending = checks.unapplied("owner")
         if not plan:
             # Each migration also says what each role may do with its tables.
             call_command("migrate", database="owner", interactive=False, verbosity=0)
     if as_json:
         answer = {"server": server.version, "database": server.database, "migrations": pending}
-        click.echo(json.dumps({**answer, "applied": not plan}))
+        click.echo(json.dumps({**answer, "applied": not plan, "backup": kept.id if kept else None}))
         return
+    if kept:
+        click.echo(f"backup   {kept.id}: the way back is to restore to {kept.finished_at.isoformat()}")
     for name in pending:
         click.echo(f"{'pending' if plan else 'applied'}  {name}")
     if not pending:
         click.echo(f"Nothing to do: database {server.database} is up to date.")
-
-
-def unapplied(alias: str) -> list[str]:
-    """The migrations this code has and the database lacks, in their order."""
-    from django.db import connections
-    from django.db.migrations.executor import MigrationExecutor
-
-    executor = MigrationExecutor(connections[alias])
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 @click.command()
@@ -111,7 +108,9 @@ def serve(
     tls = ("--ssl-certificate", tls_certificate, "--ssl-keyfile", tls_key) if tls_certificate else ()
     with ground.refusals():
         ground.stand()
-        if pending := unapplied("default"):
+        from tallystick.cli import checks
+
+        if pending := checks.unapplied("default"):
             raise click.ClickException(
                 f"{len(pending)} migrations are not applied: run `tallystick migrate` first"
             )

@@ -35,7 +35,10 @@ LONG_FUNCTIONS = {
     # The one operation: every refusal in order, then the point of no return. Long and straight.
     "tallystick/custody/judgement.py:_InOrder._one": 200,
     "tallystick/custody/judgement.py:at_once": 150,
-    "tallystick/custody/transfers.py:columns": 89,
+    "tallystick/custody/reconciliation.py:reconcile": 85,
+    "tallystick/custody/statement_files.py:import_file": 95,
+    # One line a field: a long list, and no branch in it.
+    "tallystick/custody/transfers.py:row": 90,
 }
 """Function to its length on the day it was let in. It may shrink; it may not grow."""
 
