@@ -7,10 +7,12 @@ and stays closed; only a control account at a bank may ever stand on the wrong s
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from django.db import IntegrityError, connections, transaction
 
@@ -149,6 +151,27 @@ def account_of_reference(db: Db, book: int, reference: str) -> Account:
     for found in _accounts(db, "where a.book_id = %s and a.reference = %s", [book, reference]):
         return found
     raise errors.AccountUnknown(account=reference)
+
+
+def named(db: Db, book: int, names: Sequence[str]) -> dict[str, Account]:
+    """The accounts of a book by what files call them: `acc_…`, or else their reference.
+
+    A name that no account has is left out.
+    """
+    by_number: dict[int, str] = {}
+    for name in names:
+        with contextlib.suppress(ValueError):
+            by_number[numbers.parse_account(name)] = name
+    called = set(names) - set(by_number.values())
+    found = _accounts(
+        db,
+        "where a.book_id = %s and (a.number = any(%s) or a.reference = any(%s))",
+        [book, list(by_number), list(called)],
+    )
+    return {
+        **{each.reference: each for each in found if each.reference in called},
+        **{by_number[each.number]: each for each in found if each.number in by_number},
+    }
 
 
 def accounts(
@@ -374,9 +397,7 @@ left join lateral (
 """
 
 
-def _accounts(
-    db: Db, rest: str, parameters: list[int | str] | Mapping[str, int | str | list[int] | None]
-) -> list[Account]:
+def _accounts(db: Db, rest: str, parameters: list[Any] | Mapping[str, Any]) -> list[Account]:
     with connections[db].cursor() as cursor:
         cursor.execute(_SELECT + rest, parameters)
         found = [list(row) for row in cursor.fetchall()]
