@@ -47,8 +47,11 @@ def migrate(*, plan: bool, as_json: bool) -> None:
         from django.core.management import call_command
 
         from tallystick.cli import checks
+        from tallystick.core.postgres import backup
 
-        pending = checks.unapplied("owner")
+        pending, kept = checks.unapplied("owner"), None
+        if pending and not plan:
+            kept = backup.before_change(os.environ, reason=f"migrate to {pending[-1]}")
         if not plan:
             # Each migration also says what each role may do with its tables.
             call_command("migrate", database="owner", interactive=False, verbosity=0)
