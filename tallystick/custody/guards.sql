@@ -17,14 +17,15 @@ alter table custody_transfer
         and debit_account / 10000000000 % 10000 = credit_account / 10000000000 % 10000
         and (kind in (3, 4, 5)) = (pending_position is not null)
         and (kind = 2 or expires_at is null)
+        and (reverses_position is null or kind = 1 and reason is not null and authorisation is null)
         and (metadata is null or metadata is json object)
     ),
-    -- Client money (1) reaches own money (2) only as a fee on an entitlement (authorisation kind 3); own money
+    -- Client money (1) reaches own money (2) only as a fee (code 6) on an entitlement (authorisation kind 3); own money
     -- never reaches clients, banks' control accounts or suspense back but to reverse such a fee or its payout.
     add constraint custody_transfer_border check (
         reverses_position is not null
         or case debit_account / 100000000000000 % 10
-            when 1 then credit_account / 100000000000000 % 10 <> 2 or authorisation % 10 = 3
+            when 1 then credit_account / 100000000000000 % 10 <> 2 or authorisation % 10 = 3 and code = 6
             when 2 then credit_account / 100000000000000 % 10 in (2, 3)
             else credit_account / 100000000000000 % 10 <> 2
         end
@@ -36,6 +37,7 @@ alter table custody_transfer
         or (authorisation is not null and authorisation / 100000000 = debit_account % 10000000000)
     );
 
+-- Whether a settlement settles and a reversal reverses what it names: `custody_batch_complete`.
 -- A pending transfer is settled once; a transfer is reversed once.
 create unique index custody_transfer_settles on custody_transfer (book_id, pending_position)
     where pending_position is not null;
@@ -176,7 +178,7 @@ $$
     ) is not true
 $$;
 
--- A statement of up to 256 entries is compared with its transfers at once. A bulk load's comparison would
+-- A statement of up to 100 entries is compared with its transfers at once. A bulk load's comparison would
 -- cost more than the load: it is counted at once and compared by `custody_check_next`, within seconds, by the
 -- service's own beat (docs/decisions/0103-checks-once-a-statement.md has the figures).
 create function custody_entry_batch() returns trigger
@@ -205,7 +207,7 @@ begin
             using errcode = 'integrity_constraint_violation', constraint = 'custody_entry_of_batch';
     end if;
     insert into custody_batch_entries values (book, batch.last_position);
-    if entries <= 256 then
+    if entries <= 100 then
         unsound := custody_entries_unsound(book, batch.first_position, batch.last_position);
         if unsound > 0 then
             raise exception '% of % entries do not follow from their transfers', unsound, entries
@@ -237,7 +239,8 @@ begin
         return;
     end if;
     position_checked := batch.last_position;
-    entries_unsound := custody_entries_unsound(book, batch.first_position, batch.last_position);
+    entries_unsound := custody_entries_unsound(book, batch.first_position, batch.last_position)
+        + custody_uses_unsound(book, batch.first_position, batch.last_position);
     insert into custody_batch_check (book_id, last_position, unsound)
     values (book, batch.last_position, entries_unsound) on conflict do nothing;
     return next;
@@ -247,12 +250,52 @@ $$;
 create function custody_batch_complete() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public as
 $$
+declare
+    consuming bigint;
+    related bigint;
+    used bigint;
+    astray bigint;
 begin
     if not exists (select from custody_batch_entries
                    where book_id = new.book_id and last_position = new.last_position) then
         raise exception 'positions % to % of book % have no entries',
             new.first_position, new.last_position, new.book_id
             using errcode = 'integrity_constraint_violation', constraint = 'custody_batch_complete';
+    end if;
+    select count(*) filter (where kind <= 2 and authorisation is not null),
+           count(*) filter (where pending_position is not null or reverses_position is not null)
+    into consuming, related
+    from custody_transfer
+    where book_id = new.book_id and position between new.first_position and new.last_position;
+    select uses into used from custody_batch_uses
+    where book_id = new.book_id and last_position = new.last_position;
+    if consuming <> coalesce(used, 0) then
+        raise exception '% transfers name an authorisation, and % uses were written', consuming, coalesce(used, 0)
+            using errcode = 'integrity_constraint_violation', constraint = 'custody_use_of_batch';
+    end if;
+    if related > 0 then
+        -- A settlement is of a pending transfer before it, between the same accounts, of no more than was held.
+        -- A reversal is of a posted transfer before it that is no reversal, whole, the other way.
+        select count(*) into astray
+        from custody_transfer t
+        left join custody_transfer of_it on of_it.book_id = t.book_id
+            and of_it.position = coalesce(t.pending_position, t.reverses_position) and of_it.position < t.position
+        where t.book_id = new.book_id and t.position between new.first_position and new.last_position
+            and (t.pending_position is not null or t.reverses_position is not null)
+            and case when t.pending_position is not null then
+                    of_it.kind = 2 and of_it.debit_account = t.debit_account
+                    and of_it.credit_account = t.credit_account and of_it.code = t.code
+                    and of_it.authorisation is not distinct from t.authorisation
+                    and (t.amount_minor = of_it.amount_minor or t.kind = 3 and t.amount_minor < of_it.amount_minor)
+                else
+                    of_it.kind in (1, 3) and of_it.reverses_position is null
+                    and of_it.debit_account = t.credit_account and of_it.credit_account = t.debit_account
+                    and of_it.amount_minor = t.amount_minor
+                end is not true;
+        if astray > 0 then
+            raise exception '% transfers do not settle or reverse what they name', astray
+                using errcode = 'integrity_constraint_violation', constraint = 'custody_transfer_related';
+        end if;
     end if;
     return null;
 end
@@ -261,19 +304,82 @@ $$;
 create constraint trigger custody_batch_complete after insert on custody_batch
     deferrable initially deferred for each row execute function custody_batch_complete();
 
--- ── uses: as often and as much as the client allowed ─────────────────────────────────────────────────────
+-- ── uses: on the client's terms, as often and as much as the client allowed ─────────────────────────────
 
+create table custody_batch_uses (
+    book_id smallint not null,
+    last_position bigint not null,
+    uses bigint not null,
+    primary key (book_id, last_position)
+);
+comment on table custody_batch_uses is 'How many uses of authorisations came with a batch: one for each transfer that needs one.';
+
+-- How many of a batch's debits of clients have no use, or one that its authorisation and the use before do not allow.
+create function custody_uses_unsound(book int, first_position bigint, last_position bigint) returns bigint
+    language sql stable security definer set search_path = pg_catalog, public set enable_seqscan = off as
+$$
+    with debits as materialized (
+        select t.* from custody_transfer t
+        where t.book_id = book and t.position between first_position and last_position
+            and t.kind <= 2 and t.authorisation is not null
+    ), uses as (
+        select u.* from (select distinct authorisation from debits) named
+        join custody_authorisation_use u on u.authorisation = named.authorisation
+        where u.book_id = book and u.position between first_position and last_position
+    )
+    select count(*) from debits t
+    left join uses u on u.position = t.position and u.authorisation = t.authorisation
+    left join custody_authorisation a on a.number = t.authorisation
+    left join custody_authorisation_use before on before.authorisation = u.authorisation and before.use = u.use - 1
+    where (
+        a.debit_account = t.debit_account and a.credit_account = t.credit_account
+        and a.code = t.code and a.payee = coalesce(t.payee, '')
+        and t.recorded_at >= a.valid_from and t.recorded_at < a.valid_until
+        and case a.amount_rule when 1 then t.amount_minor = a.amount_minor
+                when 2 then t.amount_minor <= a.amount_minor else true end
+        and u.use between 1 and a.uses_max and (u.use = 1) = (before.use is null)
+        and u.used_minor = coalesce(before.used_minor, 0) + t.amount_minor and u.used_minor <= a.total_max_minor
+    ) is not true
+$$;
+
+-- As for entries: small statements are compared whole at once, bulk loads within seconds. What no statement
+-- may do, however large: use more often or for more than was allowed, or come without its transfers.
 create function custody_use_allowed() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public as
 $$
 declare
+    book int;
+    last_book int;
+    given bigint;
+    positions bigint;
+    first_position bigint;
+    last_position bigint;
+    batch record;
     beyond bigint;
 begin
+    select min(book_id), max(book_id), count(*), count(distinct position), min(position), max(position)
+    into book, last_book, given, positions, first_position, last_position from consumed;
+    if given = 0 then
+        return null;
+    end if;
+    select b.first_position, b.last_position, b.xmin into batch
+    from custody_batch b where b.book_id = book order by b.last_position desc limit 1;
+    if book <> last_book or batch is null or batch.xmin <> pg_current_xact_id()::xid or positions <> given
+        or first_position < batch.first_position or last_position > batch.last_position then
+        raise exception 'uses come one to a transfer, in the transaction of their transfers'
+            using errcode = 'integrity_constraint_violation', constraint = 'custody_use_of_batch';
+    end if;
+    insert into custody_batch_uses values (book, batch.last_position, given);
     select count(*) into beyond
     from consumed c left join custody_authorisation a on a.number = c.authorisation
-    where a.number is null or c.use > a.uses_max or c.used_minor > a.total_max_minor or c.use < 1;
+    where (c.use between 1 and a.uses_max and c.used_minor <= a.total_max_minor) is not true;
+    if beyond = 0 and given <= 128 then
+        select count(*) into beyond from consumed c
+        join custody_authorisation_withdrawal w on w.authorisation = c.authorisation;
+        beyond := beyond + custody_uses_unsound(book, batch.first_position, batch.last_position);
+    end if;
     if beyond > 0 then
-        raise exception '% uses go beyond what their authorisations allow', beyond
+        raise exception '% uses are not what their authorisations allow', beyond
             using errcode = 'integrity_constraint_violation', constraint = 'custody_use_allowed';
     end if;
     return null;
@@ -298,7 +404,7 @@ declare
     name text;
 begin
     foreach name in array array[
-        'custody_transfer', 'custody_entry', 'custody_authorisation_use', 'custody_batch', 'custody_batch_entries', 'custody_batch_check',
+        'custody_transfer', 'custody_entry', 'custody_authorisation_use', 'custody_batch', 'custody_batch_entries', 'custody_batch_check', 'custody_batch_uses',
         'custody_transfer_refusal', 'custody_account', 'custody_account_state', 'custody_authorisation',
         'custody_authorisation_withdrawal', 'custody_signing_key', 'custody_book', 'custody_asset'
     ] loop
@@ -315,7 +421,7 @@ comment on sequence custody_account_serial is 'The last ten digits of account nu
 
 grant select on custody_book, custody_asset, custody_account, custody_account_state, custody_signing_key,
     custody_authorisation, custody_authorisation_withdrawal, custody_batch, custody_batch_entries, custody_batch_check,
-    custody_transfer, custody_entry, custody_authorisation_use, custody_transfer_refusal
+    custody_batch_uses, custody_transfer, custody_entry, custody_authorisation_use, custody_transfer_refusal
     to tallystick_app, tallystick_ledger_writer, tallystick_auditor;
 grant insert on custody_book, custody_asset, custody_account, custody_account_state, custody_signing_key,
     custody_authorisation, custody_authorisation_withdrawal to tallystick_app;
