@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -47,6 +48,9 @@ REMEMBERED_MAX = 200_000
 
 STEP_BACK_MAX_US = 5_000_000
 """How far the clock may step back before posting stops. Until then, the last time stands still."""
+
+CATCH_UP_SECONDS = 0.05
+"""A busy book is not asked for its head before every group: the store finds out, under the lock, if it moved."""
 
 KIND = "custody.transfers_posted"
 
@@ -144,6 +148,7 @@ class BookWriter:
         self._refusal_seen = 0
         self._refusal_stored = 0  # the store's own
         self._fresh = False
+        self._caught_up = 0.0
         self._time_zone: ZoneInfo | None = None
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._to_store: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
@@ -297,7 +302,9 @@ class BookWriter:
     def _judge(self, requests: list[_Request], storing: _Group | None) -> _Group:
         reader = self._reading()
         if storing is None:
-            self._catch_up(reader)
+            if not self._fresh or time.monotonic() - self._caught_up > CATCH_UP_SECONDS:
+                self._catch_up(reader)
+                self._caught_up = time.monotonic()
             self._shed()
         memory = self._memory
         now = max(request.now for request in requests)
