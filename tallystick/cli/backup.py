@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import importlib
-import importlib.util
+import hashlib
 import json
 import os
 import shutil
@@ -20,11 +19,11 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 
 import click
 
 from tallystick.cli import ground
+from tallystick.core.db import Db
 from tallystick.core.postgres import backup as backups
 from tallystick.core.postgres import cluster, place, repository, vault, verification
 from tallystick.core.postgres import restore as restores
@@ -181,12 +180,7 @@ def told(base: repository.Base) -> dict[str, object]:
 
 def ledger_checks() -> list[verification.Check]:
     """What the ledger lets be compared: each book's fingerprint as of its last position."""
-    if importlib.util.find_spec("tallystick.custody.audit") is None:
-        return []
-    audit = importlib.import_module("tallystick.custody.audit")
-    books = importlib.import_module("tallystick.custody.books")
-    ledger = _Fingerprints(audit, books)
-    return [verification.Check("custody", ledger.record, ledger.again)]
+    return [verification.Check("custody", _fingerprints, _fingerprints_again)]
 
 
 @contextlib.contextmanager
@@ -282,34 +276,52 @@ def _restored(found: restores.Restored, begun: dt.datetime) -> dict[str, object]
     return answer
 
 
-class _Fingerprints:
-    """The ledger's fingerprints, of the books of any home."""
+def _fingerprints(environ: verification.Environ) -> dict[str, str]:
+    with _alias(environ) as db:
+        from tallystick.custody import books
 
-    def __init__(self, audit: ModuleType, books: ModuleType) -> None:
-        self.audit, self.books = audit, books
+        if not _has_tables(db):
+            return {}
+        heads = {book.id: books.head(db, book.id).position for book in books.books(db)}
+        return {f"book {book} position {at}": _fingerprint(db, book, at) for book, at in heads.items()}
 
-    def record(self, environ: verification.Environ) -> dict[str, str]:
-        with _alias(environ) as db:
-            positions = {book.id: self.books.head(db, book.id).position for book in self.books.books(db)}
-            return {f"book {book} position {at}": self._of(db, book, at) for book, at in positions.items()}
 
-    def again(self, environ: verification.Environ, keys: Iterable[str]) -> dict[str, str]:
-        with _alias(environ) as db:
-            return {key: self._of(db, int(key.split()[1]), int(key.split()[3])) for key in keys}
+def _fingerprints_again(environ: verification.Environ, keys: Iterable[str]) -> dict[str, str]:
+    with _alias(environ) as db:
+        return {key: _fingerprint(db, int(key.split()[1]), int(key.split()[3])) for key in keys}
 
-    def _of(self, db: str, book: int, position: int) -> str:
-        return str(self.audit.fingerprint(db, book, position))
+
+def _fingerprint(db: Db, book: int, position: int) -> str:
+    """The hash of what every account of a book held as of a position: no later transfer changes it."""
+    from tallystick.custody import history
+
+    digest = hashlib.sha256()
+    if position:
+        for line in history.trial_balance(db, book, at_position=position).lines:
+            held = line.balance
+            sums = (held.debits_posted, held.credits_posted, held.debits_pending, held.credits_pending)
+            digest.update(f"{line.account} {line.asset} {' '.join(map(str, sums))}\n".encode())
+    return digest.hexdigest()
+
+
+def _has_tables(db: Db) -> bool:
+    """Whether the ledger's tables were made: a server can be backed up before its first migration."""
+    from django.apps import apps
+    from django.db import connections
+
+    table = apps.get_model("custody", "Book")._meta.db_table
+    return table in connections[db].introspection.table_names()
 
 
 @contextlib.contextmanager
-def _alias(environ: verification.Environ) -> Iterator[str]:
+def _alias(environ: verification.Environ) -> Iterator[Db]:
     """A Django alias of the auditor's for the database of an environment."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tallystick.settings")
     import django
     from django.db import connections
 
     django.setup()
-    alias = f"auditor of {place.home(environ)}"
+    alias = Db(f"auditor of {place.home(environ)}")
     connections.settings[alias] = connections.configure_settings(place.databases(environ))["auditor"]
     try:
         yield alias
