@@ -41,7 +41,7 @@ _GIVEN_NAMES = [
 _CAST = (("王芳", "WANG FANG"), ("李强", "LI QIANG"))
 """The two customers of every story come first in every world."""
 
-_CARD_BANKS = ("工商银行", "建设银行", "农业银行", "中国银行", "招商银行", "邮储银行")
+_CARD_BANKS = ("青山银行", "江海银行", "云岭银行", "南塘银行")
 
 CEILING_MINOR = 200_000_000
 
