@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from tallystick.web import words
 
-Kind = Literal["line", "bar", "stack", "pie"]
+Kind = Literal["line", "bar", "rows", "pie"]
+"""Rows are bars that lie, for categories with long names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ _ABSENT = (
     custody.AuthorisationNotFound,
     custody.BookUnknown,
     custody.PositionUnknown,
+    custody.ReconciliationUnknown,
+    custody.StatementFileUnknown,
     custody.TimeBeforeBook,
     custody.TransferNotFound,
 )

@@ -266,6 +266,12 @@ def transfer_page(request: HttpRequest, book: int, transfer_id: str) -> HttpResp
     return render(request, "ledger/transfer.html", context)
 
 
+def transfer_at(request: HttpRequest, book: int, position: int) -> HttpResponse:
+    """The transfer at a position: the way from a break or a figure to its page."""
+    access.require(APP, actor(request), "custody.read_ledger")
+    return redirect("transfer", book=book, transfer_id=history.transfer_at(APP, book, position).id)
+
+
 def trial_balance_page(request: HttpRequest, book: int) -> HttpResponse:
     """Debits against credits of every family, now or as of any past state."""
     access.require(APP, actor(request), "custody.read_ledger")
@@ -335,7 +341,7 @@ def refusals_page(request: HttpRequest, book: int) -> HttpResponse:
         ],
         "chart": Chart(
             id="refusals",
-            kind="bar",
+            kind="rows",
             title=_("Transfers refused, by reason"),
             category_label=_("Reason"),
             categories=[words.refusal_name(each) for each in counts],

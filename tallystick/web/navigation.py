@@ -29,6 +29,8 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("trial-balance", _("Trial balance"), "custody.read_ledger", True),
     ("authorisations", _("Authorisations"), "custody.read_ledger", True),
     ("refusals", _("Refusals"), "custody.read_ledger", True),
+    ("statements", _("Statements"), "custody.read_statements", True),
+    ("reconciliations", _("Reconciliation"), "custody.read_statements", True),
     ("my-money", _("My money"), "custody.read_own", False),
     ("my-authorisations", _("My authorisations"), "custody.read_own", False),
     ("people", _("People and roles"), "identity.read_users", False),

@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tallystick.core.db import APP
-from tallystick.custody import accounts, assets, books, history
+from tallystick.custody import accounts, assets, books, history, reconciliation
 from tallystick.custody.history import DailyTotal, TrialTotal
 from tallystick.custody.numbers import Family
 from tallystick.identity import access
-from tallystick.web import words
+from tallystick.web import statements, words
 from tallystick.web.charts import Chart, Series
 from tallystick.web.session import actor
 
@@ -58,6 +58,7 @@ def overview(request: HttpRequest, book: int) -> HttpResponse:
     days = [first_day + timedelta(days=n) for n in range(DAYS)]
     main = totals[0] if totals else None
     latest = history.transfers(APP, book, newest_first=True, limit=10)
+    banks = statements.bank_accounts(book)
     context = {
         "book": found,
         "head": head,
@@ -69,6 +70,12 @@ def overview(request: HttpRequest, book: int) -> HttpResponse:
         ),
         "scales": {asset.number: asset for asset in assets.assets(APP)},
         "held_chart": held_chart(main, flows, days) if main else None,
+        "banks": [bank for bank in banks if bank.latest],
+        "breaks_chart": statements.breaks_chart(
+            [each for bank in banks if bank.latest for each in reconciliation.breaks(APP, bank.latest.id)]
+        )
+        if any(bank.latest for bank in banks)
+        else None,
         "transfers_chart": transfers_chart(flows, days),
         "refusals_chart": refusals_chart(
             history.refusal_counts(APP, book, since=_midnight(first_day, found.time_zone))
@@ -150,7 +157,7 @@ def refusals_chart(counts: dict[str, int]) -> Chart:
     """How many transfers were refused for each reason."""
     return Chart(
         id="refusals",
-        kind="bar",
+        kind="rows",
         title=_("Transfers refused, by reason"),
         category_label=_("Reason"),
         categories=[words.refusal_name(code) for code in counts],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import ratelimit
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -50,12 +50,5 @@ def link(request: HttpRequest, token: str) -> HttpResponseBase:
             return redirect(following or "home")
         holder = sign_in.holder(APP, token, now=now)
     except Refusal as refusal:
-        return _page(request, {"refusal": refusal.message}, status=410)
-    return _page(request, {"holder": str(holder), "next": following})
-
-
-def _page(request: HttpRequest, context: dict[str, str], *, status: int = 200) -> HttpResponse:
-    response = render(request, "account/link.html", context, status=status)
-    # The address is the secret: it goes to nobody else.
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+        return render(request, "account/link.html", {"refusal": refusal.message}, status=410)
+    return render(request, "account/link.html", {"holder": str(holder), "next": following})

@@ -17,6 +17,7 @@ from tallystick.custody.errors import TRANSFER_REFUSALS
 from tallystick.custody.instructions import Standing
 from tallystick.custody.models import AccountStatus, TransferKind
 from tallystick.custody.numbers import AuthorisationKind, Family
+from tallystick.custody.statement_models import BreakKind
 from tallystick.identity.roles import Role
 
 Word = str | Promise
@@ -134,6 +135,17 @@ REFUSAL_NAMES: Mapping[str, Word] = {
     "ceiling_exceeded": _("Ceiling exceeded"),
     "linked_transfer_refused": _("Refused with its chain"),
 }
+
+BREAKS: Mapping[str, tuple[Word, Word]] = {
+    BreakKind.DUPLICATE: (_("Duplicate"), _("The bank shows the same payment twice.")),
+    BreakKind.AMOUNT: (_("Amount"), _("The same payment, with another amount.")),
+    BreakKind.WRONG_ACCOUNT: (_("Wrong account"), _("The payment is known on another account.")),
+    BreakKind.TIMING: (_("Timing"), _("One side has it already, the other will in a day or two.")),
+    BreakKind.UNIDENTIFIED: (_("Unidentified"), _("Money came in, and nothing says whose it is.")),
+    BreakKind.MISSING_IN_LEDGER: (_("Missing in the ledger"), _("The bank has it, the ledger does not.")),
+    BreakKind.MISSING_AT_BANK: (_("Missing at the bank"), _("The ledger has it, the bank does not.")),
+}
+"""Each kind of break: its name, and what it means."""
 
 _SHADES: Mapping[str, str] = {
     AccountStatus.OPEN: "good",

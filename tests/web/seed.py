@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_DNS, uuid5
 
 from tallystick.core.db import APP
-from tallystick.custody import accounts, books, instructions, ledger, numbers
+from tallystick.custody import (
+    accounts,
+    books,
+    history,
+    instructions,
+    ledger,
+    numbers,
+    reconciliation,
+    statement_files,
+)
 from tallystick.custody.codes import Code
 from tallystick.custody.models import AccountStatus, AmountRule
 from tallystick.custody.numbers import AccountNumber, AuthorisationKind, AuthorisationNumber, BookId, Family
@@ -56,7 +65,9 @@ def platform(*, start: datetime = OPENED) -> Cast:
     wang_second = account(Family.CLIENT, "王芳 出借中", "C-1/lent", owner="C-1")
     li = account(Family.CLIENT, "李强 可用资金", "C-2/main", owner="C-2")
 
-    def authorise(account: AccountNumber, to: AccountNumber, kind: AuthorisationKind, code: Code, payee: str = "") -> AuthorisationNumber:
+    def authorise(
+        account: AccountNumber, to: AccountNumber, kind: AuthorisationKind, code: Code, payee: str = ""
+    ) -> AuthorisationNumber:
         return instructions.authorise(
             APP,
             account,
@@ -158,7 +169,50 @@ def platform(*, start: datetime = OPENED) -> Cast:
             )
         ledger.post(APP, BOOK, requests, actor=BY, now=start + timedelta(days=day, hours=2))
         last_id = requests[0].id
+    frozen_at = start + timedelta(days=DAYS)
     accounts.change_state(
-        APP, li, AccountStatus.DEBITS_FROZEN, "法院冻结 Court order 2026-17", actor=BY, now=start + timedelta(days=DAYS)
+        APP, li, AccountStatus.DEBITS_FROZEN, "法院冻结 Court order 2026-17", actor=BY, now=frozen_at
     )
     return Cast(bank, fees, suspense, wang, wang_second, li, withdrawal, fee, last_id)
+
+
+def statement(bank: AccountNumber, *, start: datetime = OPENED) -> bytes:
+    """The bank's own statement of the thirty days, as MT940, with one break of several kinds planted.
+
+    Left out: the last payment in. Twice: the first one. Another amount: the second one. Not in the ledger:
+    money from somebody unknown.
+    """
+    lines = [line for line in history.account_lines(APP, bank) if line.amount_minor]
+    booked = [
+        (line.value_date, line.amount_minor, line.reference or f"P{line.position}") for line in lines[:-1]
+    ]
+    booked.append(booked[0])
+    day, amount, reference = booked[1]
+    booked[1] = (day, amount + 90, reference)
+    booked.append((booked[-2][0], 77_00, "NOBODY-KNOWS"))
+    booked.sort(key=lambda each: each[0])
+    last_day = booked[-1][0]
+    closing = sum(amount for _, amount, _ in booked)
+    text = [
+        ":20:DEMO0001",
+        ":25:CN-BANK-0001",
+        ":28C:1/1",
+        f":60F:C{booked[0][0]:%y%m%d}CNY0,00",
+        *(
+            f":61:{day:%y%m%d}{day:%m%d}{'C' if amount > 0 else 'D'}{abs(amount) // 100},{abs(amount) % 100:02d}"
+            f"NTRF{reference}\n:86:{reference}"
+            for day, amount, reference in booked
+        ),
+        f":62F:C{last_day:%y%m%d}CNY{closing // 100},{closing % 100:02d}",
+        "-",
+    ]
+    return "\r\n".join("\n".join(text).split("\n")).encode()
+
+
+def reconciled(cast: Cast, *, start: datetime = OPENED) -> reconciliation.Reconciled:
+    """Import that statement and compare it with the ledger."""
+    now = start + timedelta(days=DAYS + 1)
+    statement_files.import_bytes(
+        APP, "2026-02.sta", statement(cast.bank, start=start), bank_account=cast.bank, actor=BY, now=now
+    )
+    return reconciliation.reconcile(APP, BOOK, cast.bank, actor=BY, now=now)

@@ -97,6 +97,12 @@ def kind(value: int) -> str:
 
 
 @register.filter
+def break_kind(value: str) -> str:
+    """What a difference between the bank and the ledger is called."""
+    return str(words.BREAKS[value][0])
+
+
+@register.filter
 def status(value: str) -> SafeString:
     """An account's state or an authorisation's standing, as a badge."""
     word = words.STATUSES.get(value) or words.STANDINGS.get(value) or value

@@ -61,34 +61,42 @@
         }],
       };
     }
+    const lying = data.kind === "rows";
+    const categories = {
+      type: "category",
+      data: data.categories,
+      inverse: lying,
+      boundaryGap: data.kind !== "line",
+      axisLabel: lying
+        ? { color: ink, width: narrow() ? 110 : 200, overflow: "break" }
+        : { color: soft, hideOverlap: true, alignMinLabel: "left", alignMaxLabel: "right" },
+      axisLine: { lineStyle: { color: line } },
+      axisTick: { show: false },
+    };
+    const values = {
+      type: "value",
+      // From zero, but for a line that stays far above it: there the movement would not be seen.
+      min: (range) => (data.kind === "line" && range.min > range.max * 0.8 ? null : Math.min(0, range.min)),
+      minInterval: data.scale === 0 ? 1 : undefined,
+      axisLabel: { color: soft, hideOverlap: true, formatter: (minor) => short(minor, data.scale, chinese) },
+      splitLine: { lineStyle: { color: line } },
+      scale: true,
+    };
     return {
       ...shared,
       legend: data.series.length > 1 ? { top: 0, type: "scroll", textStyle: { color: ink } } : undefined,
-      grid: { left: 4, right: 12, top: data.series.length > 1 ? 36 : 14, bottom: 4, containLabel: true },
-      xAxis: {
-        type: "category",
-        data: data.categories,
-        boundaryGap: data.kind !== "line",
-        axisLabel: { color: soft, hideOverlap: true },
-        axisLine: { lineStyle: { color: line } },
-        axisTick: { show: false },
-      },
-      yAxis: {
-        type: "value",
-        min: (range) => (data.kind === "line" && range.min > 0 && range.min > range.max * 0.8 ? null : Math.min(0, range.min)),
-        minInterval: data.scale === 0 ? 1 : undefined,
-        axisLabel: { color: soft, formatter: (minor) => short(minor, data.scale, chinese) },
-        splitLine: { lineStyle: { color: line } },
-        scale: true,
-      },
-      series: data.series.map((each) => ({
+      grid: { left: lying ? 14 : 4, right: lying ? 48 : 12, top: data.series.length > 1 ? 36 : 14, bottom: 4, containLabel: true },
+      xAxis: lying ? values : categories,
+      yAxis: lying ? categories : values,
+      series: data.series.map((each, n) => ({
         type: data.kind === "line" ? "line" : "bar",
-        stack: data.kind === "stack" ? "all" : undefined,
         step: data.kind === "line" ? "end" : undefined,
         name: each.name,
         data: each.values,
         symbol: "none",
-        lineStyle: { width: 2 },
+        // The second line often lies on the first: dashes let both be seen.
+        lineStyle: { width: 2, type: n % 2 ? "dashed" : "solid" },
+        label: lying ? { show: true, position: "right", color: ink, formatter: (point) => written(point.value, data.scale) } : undefined,
         areaStyle: data.kind === "line" && data.series.length === 1 ? { opacity: 0.12 } : undefined,
         barMaxWidth: 34,
         emphasis: { focus: "series" },
