@@ -552,9 +552,7 @@ def _serve() -> None:
         if found := re.search(r"Ready at https?://([^/:]+):(\d+)/", line):
             _SERVER.update(process=process, host=found[1], port=int(found[2]))
             # What it says from here on is nobody's: read it, so that it never waits for a reader.
-            threading.Thread(
-                target=shutil.copyfileobj, args=(process.stderr, open(os.devnull, "w")), daemon=True
-            ).start()  # noqa: SIM115
+            threading.Thread(target=process.stderr.read, daemon=True).start()
             return
     raise AssertionError("the server did not start: " + "".join(said))
 
