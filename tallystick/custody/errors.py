@@ -311,10 +311,6 @@ class NotAControlAccount(Refusal):
     """{account} is not an external account: only a bank's control account has statements."""
 
 
-class NotAStatementFile(Refusal):
-    """This is no bank statement that can be read here ({format}): {reason}"""
-
-
 class StatementFileMixed(Refusal):
     """This file holds statements of several accounts ({accounts}): ask the bank for a file an account."""
 

@@ -28,7 +28,8 @@ from tallystick.custody.numbers import AccountNumber, Family
 from tallystick.custody.statements import amounts
 from tallystick.custody.statements import errors as reading
 from tallystick.custody.statements import file as statement_file
-from tallystick.custody.statements.rows import Detail, Entry, Note, Statement
+from tallystick.custody.statements.notes import Note, note
+from tallystick.custody.statements.rows import Detail, Entry, Statement
 from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
@@ -127,14 +128,10 @@ def gaps(last: Held | None, first: Statement) -> list[Note]:
     notes = []
     same_year = first.to_date is not None and first.to_date.year == last.to_date.year
     if last.number and first.number and same_year and first.number > last.number + 1:
-        text = f"Statement {first.number} follows statement {last.number}."
-        notes.append(Note(first.line, "number_gap", text))
-    if first.opening_minor != last.closing_minor:
-        text = (
-            f"The statement opens with {first.opening_minor} minor units, the last one held "
-            f"({last.to_date}) closed with {last.closing_minor}."
-        )
-        notes.append(Note(first.line, "balance_gap", text))
+        notes.append(note(first.line, "number_gap", number=first.number, before=last.number))
+    if first.opening_minor is not None and first.opening_minor != last.closing_minor:
+        opening, closing = first.opening_minor, last.closing_minor
+        notes.append(note(first.line, "balance_gap", opening=opening, closing=closing))
     return notes
 
 
@@ -254,10 +251,9 @@ def import_file(
     `source` must be seekable. Without `bank_account`, the external account of `book` whose reference is
     the statement's account is taken. The same bytes again give the first result, `repeated`.
 
-    Raises, in this order: `errors.NotAControlAccount`; `errors.NotAStatementFile` or a refusal of
-    `statements.errors`; `errors.StatementFileMixed`, `errors.ControlAccountUnknown`,
-    `errors.CurrencyNotOfAccount`, `errors.AccountNotOfStatement`, `errors.BalancesMissing`,
-    `errors.StatementConflict`.
+    Raises, in this order: a refusal of `statements.errors`; `errors.StatementFileMixed`,
+    `NotAControlAccount`, `ControlAccountUnknown`, `CurrencyNotOfAccount`, `BalancesMissing`,
+    `AccountNotOfStatement`, `StatementConflict`.
     """
     access.require(db, actor, "custody.import_statement")
     sha256, size = _hash(source)
@@ -267,8 +263,6 @@ def import_file(
     judged = statement_file.judge(source, encoding=encoding, progress=told.first)
     if judged.refusal is not None:
         raise judged.refusal
-    if judged.status != "ok":
-        raise errors.NotAStatementFile(format=judged.format_name, reason=judged.reason)
     account = _control_account(db, bank_account, book, judged.statements)
     _judge_account(db, account, judged.statements)
 
@@ -420,7 +414,7 @@ def _new_statements(
     notes: list[Note] = []
     for row in given:
         if row.digest in known:
-            notes.append(Note(row.line, "statement_known", "This statement came in another file before."))
+            notes.append(note(row.line, "statement_known"))
             continue
         name = (row.identification[:64], row.number, row.page, row.from_date, row.to_date, row.opening_minor)
         other = names.get(name)

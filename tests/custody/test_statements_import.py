@@ -158,7 +158,7 @@ def test_a_gap_is_told(bank: AccountNumber) -> None:
             ),
             errors.StatementFileMixed,
         ),
-        (b"a,b\n1,2\n", errors.NotAStatementFile),
+        (b"a,b\n1,2\n", reading.NotAStatement),
         (SOUND[:-30], reading.BrokenXml),
     ],
 )

@@ -94,8 +94,8 @@ def test_a_field_missing_or_out_of_place_is_refused(
     """Each field of the standard stands where the standard puts it, once."""
     found = refusal(mt940(":61:2603020302C10,00NTRFREF", **parts))
     assert (type(found), found.field) == (kind, field)
-    assert found.reason
-    assert found.what_to_do
+    assert found.message
+    assert found.advice
 
 
 @pytest.mark.parametrize(

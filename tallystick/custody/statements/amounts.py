@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from django.utils.translation import gettext_noop as _
+
 from tallystick.custody.statements import errors
 from tallystick.custody.statements.currencies import SCALES
 
@@ -20,7 +22,7 @@ def scale_of(currency: str, *, line: int, field: str) -> int:
     scale = SCALES.get(currency)
     if scale is None:
         raise errors.CurrencyUnknown(
-            line=line, field=field, expected="an ISO 4217 code", found=shown(currency)
+            line=line, field=field, expected=_("an ISO 4217 code"), found=shown(currency)
         )
     return scale
 
@@ -36,14 +38,15 @@ def minor(text: str, *, mark: str, currency: str, scale: int, line: int, field: 
         raise errors.AmountMalformed(
             line=line,
             field=field,
-            expected=f"digits with one decimal mark “{mark}” at most",
+            expected=_("digits with one decimal mark “{mark}” at most"),
+            mark=mark,
             found=shown(text),
         )
     if fraction[scale:].strip("0"):
         raise errors.AmountTooPrecise(
             line=line,
             field=field,
-            expected=f"at most {scale} decimals",
+            expected=_("at most {scale} decimals"),
             found=shown(text),
             currency=currency,
             scale=scale,
@@ -51,7 +54,7 @@ def minor(text: str, *, mark: str, currency: str, scale: int, line: int, field: 
     digits = (whole + fraction[:scale].ljust(scale, "0")).lstrip("0") or "0"
     if len(digits) > DIGITS_MAX:
         raise errors.AmountMalformed(
-            line=line, field=field, expected=f"at most {DIGITS_MAX} digits", found=shown(text)
+            line=line, field=field, expected=_("at most {most} digits"), most=DIGITS_MAX, found=shown(text)
         )
     return int(digits)
 
@@ -66,7 +69,7 @@ def iso_date(text: str, *, line: int, field: str) -> dt.date:
     # An xsd:date may carry an offset; an xsd:dateTime has a T. Anything else is not a date.
     if rest and not re.match(r"(T[0-9:.,]+)?(Z|[+-][0-9]{2}:?[0-9]{2})?\Z", rest):
         raise errors.DateImpossible(
-            line=line, field=field, expected="a date is year-month-day", found=shown(text)
+            line=line, field=field, expected=_("a date is year-month-day"), found=shown(text)
         )
     try:
         if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", head):
@@ -74,7 +77,7 @@ def iso_date(text: str, *, line: int, field: str) -> dt.date:
         return dt.date(int(head[:4]), int(head[5:7]), int(head[8:]))
     except ValueError:
         raise errors.DateImpossible(
-            line=line, field=field, expected="no calendar has such a day", found=shown(text)
+            line=line, field=field, expected=_("no calendar has such a day"), found=shown(text)
         ) from None
 
 
@@ -85,7 +88,7 @@ def swift_date(text: str, *, line: int, field: str) -> dt.date:
         return dt.date(1900 + year if year > 79 else 2000 + year, int(text[2:4]), int(text[4:6]))
     except ValueError:
         raise errors.DateImpossible(
-            line=line, field=field, expected="no calendar has such a day", found=text
+            line=line, field=field, expected=_("no calendar has such a day"), found=text
         ) from None
 
 
@@ -98,7 +101,9 @@ def entry_date(text: str, value_date: dt.date, *, line: int, field: str) -> dt.d
         except ValueError:
             continue  # 29 February is a day of some of the three years only.
     if not days:
-        raise errors.DateImpossible(line=line, field=field, expected="no calendar has such a day", found=text)
+        raise errors.DateImpossible(
+            line=line, field=field, expected=_("no calendar has such a day"), found=text
+        )
     return min(days, key=lambda day: (abs((day - value_date).days), day))
 
 

@@ -13,8 +13,11 @@ from collections import deque
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from django.utils.translation import gettext_noop as _
+
 from tallystick.custody.statements import amounts, errors
-from tallystick.custody.statements.rows import Balance, Detail, Entry, Note, Statement
+from tallystick.custody.statements.notes import Note, note
+from tallystick.custody.statements.rows import Balance, Detail, Entry, Statement
 from tallystick.custody.statements.tally import Sequence, Tally
 from tallystick.custody.statements.xml_stream import Node, Stream
 
@@ -88,31 +91,22 @@ class Reader:
             return
         message = _MESSAGE.search(namespace)
         if message:
-            raise errors.NotAStatement(
-                message.group(), f"This is a {message.group()} message: a bank's statement is a camt.053."
-            )
-        if self._stream.document_name:
-            raise errors.NotAStatement(
-                "xml", f"This XML file ({self._stream.document_name}) is no bank statement."
-            )
-        raise errors.NotAStatement("unknown", "This file is no bank statement, and not XML.")
+            raise errors.NotAStatement(message.group())
+        # A file that is not even XML has no element.
+        raise errors.NotAStatement("xml" if self._stream.document_name else "unknown")
 
     def _judge_version(self) -> None:
         namespace = self._stream.namespace or ""
         found = _VERSION.search(namespace)
         if found is None:
-            if namespace:
-                text = f"The namespace {amounts.shown(namespace)} names no version."
-            else:
-                text = "The message has no namespace, so it names no version."
-            self.notes.append(Note(self._stream.root_line, "no_version", text))
+            self.notes.append(note(self._stream.root_line, "no_version"))
             return
         self.format_name = found.group()
         if int(found.group(1)) not in VERSIONS:
             raise errors.UnsupportedVersion(
                 line=self._stream.root_line,
                 field="Document",
-                expected=f"camt.053.001.{VERSIONS[0]:02} to {VERSIONS[-1]:02}",
+                expected=f"camt.053.001.{VERSIONS[0]:02} – {VERSIONS[-1]:02}",
                 version=found.group(),
             )
 
@@ -124,7 +118,11 @@ class Reader:
         self._details.append(node)
         if len(self._details) > DETAILS_MAX:
             raise errors.TooLarge(
-                line=node.line, field="NtryDtls", what="The batch", limit=f"{DETAILS_MAX} transactions"
+                line=node.line,
+                field="NtryDtls",
+                what=_("The batch"),
+                limit=DETAILS_MAX,
+                unit=_("transactions"),
             )
 
     def _entry(self, node: Node, parent: Node | None) -> None:
@@ -136,18 +134,16 @@ class Reader:
         head = self._head
         status = node.first("Sts/Cd", "Sts", "Sts/Prtry")
         if not status:
-            raise errors.FieldMissing(line=node.line, field="Ntry/Sts", expected="each entry has a status")
+            raise errors.FieldMissing(line=node.line, field="Ntry/Sts", expected=_("each entry has a status"))
         if status != "BOOK":
             self._not_booked += 1
-            self.notes.append(
-                Note(node.line, "not_booked", f"The entry has the status {status}: it is not counted.")
-            )
+            self.notes.append(note(node.line, "not_booked", status=status))
             return
         amount = _signed(node, head.currency, head.scale, field="Ntry")
         booking, value = node.get("BookgDt"), node.get("ValDt")
         if booking is None and value is None and head.closing is None:
             raise errors.FieldMissing(
-                line=node.line, field="Ntry/BookgDt", expected="an entry is booked on a day"
+                line=node.line, field="Ntry/BookgDt", expected=_("an entry is booked on a day")
             )
         days = [
             _date(given, field=f"Ntry/{given.name}") for given in (booking, value) if given is not None
@@ -158,12 +154,7 @@ class Reader:
             total = sum(row.amount_minor or 0 for row in rows)
             if total != amount and len(rows) > 1:
                 self.notes.append(
-                    Note(
-                        node.line,
-                        "details_differ",
-                        f"The {len(rows)} transactions add up to {total} minor units, the entry is {amount}: "
-                        "the entry is booked.",
-                    )
+                    note(node.line, "details_differ", count=len(rows), total=total, amount=amount)
                 )
         entry = Entry(
             line=node.line,
@@ -210,14 +201,10 @@ class Reader:
         _judge_dates(head)
         _judge_summary(node, tally, head)
         if basis == "available":
-            self.notes.append(
-                Note(node.line, "available_balances", "No booked balances: the available ones were checked.")
-            )
+            self.notes.append(note(node.line, "available_balances"))
         elif basis == "absent":
             opening = closing = None
-            self.notes.append(
-                Note(node.line, "no_balances", "No opening and closing balance: the sum cannot be checked.")
-            )
+            self.notes.append(note(node.line, "no_balances"))
         dates = (
             _optional_date(node, "FrToDt", "FrDtTm") or (head.opening.date if head.opening else None),
             _optional_date(node, "FrToDt", "ToDtTm") or (head.closing.date if head.closing else None),
@@ -283,19 +270,21 @@ class _Head:
             if amount is not None and amount.currency:
                 return amount.currency, amount.line
         raise errors.FieldMissing(
-            line=node.line, field="Stmt/Acct/Ccy", expected="a statement names its currency"
+            line=node.line, field="Stmt/Acct/Ccy", expected=_("a statement names its currency")
         )
 
 
 def _account(node: Node) -> tuple[str, bool]:
     where = node.get("Acct")
     if where is None:
-        raise errors.FieldMissing(line=node.line, field="Stmt/Acct", expected="a statement names its account")
+        raise errors.FieldMissing(
+            line=node.line, field="Stmt/Acct", expected=_("a statement names its account")
+        )
     iban = where.value("Id", "IBAN").replace(" ", "").upper()
     account = iban or where.first("Id/Othr/Id", "Id/BBAN", "Id/PrtryAcct/Id", "Id/UPIC", "Prxy/Id")
     if not account:
         raise errors.FieldMissing(
-            line=where.line, field="Stmt/Acct/Id", expected="a statement names its account"
+            line=where.line, field="Stmt/Acct/Id", expected=_("a statement names its account")
         )
     return account.replace(" ", ""), bool(iban)
 
@@ -303,10 +292,12 @@ def _account(node: Node) -> tuple[str, bool]:
 def _balance(node: Node, currency: str, scale: int) -> Balance:
     code = node.first("Tp/CdOrPrtry/Cd", "Tp/CdOrPrtry/Prtry", "Tp/Cd")
     if not code:
-        raise errors.FieldMissing(line=node.line, field="Stmt/Bal/Tp", expected="a balance says what it is")
+        raise errors.FieldMissing(
+            line=node.line, field="Stmt/Bal/Tp", expected=_("a balance says what it is")
+        )
     when = node.get("Dt")
     if when is None:
-        raise errors.FieldMissing(line=node.line, field="Stmt/Bal/Dt", expected="a balance has a date")
+        raise errors.FieldMissing(line=node.line, field="Stmt/Bal/Dt", expected=_("a balance has a date"))
     amount = node.get("Amt")
     return Balance(
         code=code,
@@ -357,7 +348,8 @@ def _judge_dates(head: _Head) -> None:
         raise errors.DateImpossible(
             line=closing.line,
             field="Stmt/Bal/Dt",
-            expected=f"the closing balance cannot be of a day before the opening one, {opening.date}",
+            expected=_("the closing balance cannot be of a day before the opening one, {opening}"),
+            opening=opening.date.isoformat(),
             found=closing.date.isoformat(),
         )
 
@@ -392,9 +384,9 @@ def _signed(node: Node, currency: str, scale: int, *, field: str) -> int:
     """The amount of a balance or an entry, credits positive, in the currency of the statement."""
     amount = node.get("Amt")
     if amount is None:
-        raise errors.FieldMissing(line=node.line, field=f"{field}/Amt", expected="an amount")
+        raise errors.FieldMissing(line=node.line, field=f"{field}/Amt", expected=_("an amount"))
     if not amount.currency:
-        raise errors.FieldMissing(line=amount.line, field=f"{field}/Amt/@Ccy", expected="a currency")
+        raise errors.FieldMissing(line=amount.line, field=f"{field}/Amt/@Ccy", expected=_("a currency"))
     if amount.currency != currency:
         raise errors.CurrencyDiffers(
             line=amount.line,
@@ -408,7 +400,7 @@ def _signed(node: Node, currency: str, scale: int, *, field: str) -> int:
     side = node.value("CdtDbtInd")
     if side not in ("CRDT", "DBIT"):
         raise errors.FieldMalformed(
-            line=node.line, field=f"{field}/CdtDbtInd", expected="CRDT or DBIT", found=amounts.shown(side)
+            line=node.line, field=f"{field}/CdtDbtInd", expected=_("CRDT or DBIT"), found=amounts.shown(side)
         )
     return value if side == "CRDT" else -value
 
@@ -418,7 +410,7 @@ def _date(node: Node, *, field: str) -> dt.date:
         given = node.get(name)
         if given is not None:
             return amounts.iso_date(given.text, line=given.line, field=f"{field}/{name}")
-    raise errors.FieldMissing(line=node.line, field=field, expected="a date")
+    raise errors.FieldMissing(line=node.line, field=field, expected=_("a date"))
 
 
 def _optional_date(node: Node, *path: str) -> dt.date | None:
@@ -435,7 +427,7 @@ def _number(node: Node, *path: str) -> int | None:
     text = given.text.strip()
     if not re.match(r"[0-9]{1,18}\Z", text):
         raise errors.FieldMalformed(
-            line=given.line, field="Stmt/" + "/".join(path), expected="a number", found=amounts.shown(text)
+            line=given.line, field="Stmt/" + "/".join(path), expected=_("a number"), found=amounts.shown(text)
         )
     return int(text)
 

@@ -16,8 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from django.utils.translation import gettext_noop as _
+
 from tallystick.custody.statements import camt053, errors, mt940
-from tallystick.custody.statements.rows import Entry, Note, Statement
+from tallystick.custody.statements.notes import Note
+from tallystick.custody.statements.rows import Entry, Statement
 
 BYTES_MAX = 4 << 30
 """Four gigabytes: about four million entries of camt.053."""
@@ -60,9 +63,13 @@ class Judgement:
     sum_check: str | int = "absent"
     """`ok`, `absent` where a statement has no balances, or by how many minor units it does not add up."""
     notes: tuple[Note, ...] = ()
-    refusal: errors.StatementRefused | None = None
-    reason: str = ""
-    """Why it is refused or no statement, in English."""
+    refusal: errors.StatementRefused | errors.NotAStatement | None = None
+    """Why it is refused, or no statement."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in the language of the moment; empty where all is well."""
+        return self.refusal.message if self.refusal is not None else ""
 
 
 def reader(source: BinaryIO, *, encoding: str | None = None, bytes_max: int = BYTES_MAX) -> Reader:
@@ -72,21 +79,19 @@ def reader(source: BinaryIO, *, encoding: str | None = None, bytes_max: int = BY
     head = source.read(_HEAD)
     source.seek(0)
     if not head.strip():
-        raise errors.NotAStatement("empty", "This file is empty.")
+        raise errors.NotAStatement("empty")
     if size > bytes_max:
-        raise errors.TooLarge(line=1, field="file", what="The file", limit=f"{bytes_max} bytes")
+        raise errors.TooLarge(line=1, field="file", what=_("The file"), limit=bytes_max, unit=_("bytes"))
     if _plain(head).lstrip()[:1] == b"<":
         return camt053.Reader(source)
     if _TAG.search(_plain(head)):
         if mt940.is_interim(source):
-            raise errors.NotAStatement(
-                "mt942", "This is an MT942 interim report: a bank's statement is an MT940."
-            )
+            raise errors.NotAStatement("mt942")
         source.seek(0)
         return mt940.Reader(source, encoding=encoding)
     if head.lstrip()[:9].upper() == b"OFXHEADER":
-        raise errors.NotAStatement("ofx", "This is an OFX file, which is not read yet.")
-    raise errors.NotAStatement("unknown", "This file has neither the fields of MT940 nor XML in it.")
+        raise errors.NotAStatement("ofx")
+    raise errors.NotAStatement("unknown")
 
 
 def judge(
@@ -96,9 +101,9 @@ def judge(
     try:
         opened = reader(source, encoding=encoding)
     except errors.NotAStatement as other:
-        return Judgement(other.format_name, "not_a_statement", reason=other.reason)
+        return Judgement(other.format_name, "not_a_statement", refusal=other)
     except errors.StatementRefused as refusal:
-        return Judgement("unknown", "refused", refusal=refusal, reason=refusal.reason)
+        return Judgement("unknown", "refused", refusal=refusal)
     statements: list[Statement] = []
     try:
         for count, row in enumerate(opened.read()):
@@ -107,7 +112,7 @@ def judge(
             if progress is not None and count % 1_000 == 0:
                 progress(opened.bytes_read)
     except errors.NotAStatement as other:
-        return Judgement(other.format_name, "not_a_statement", opened.encoding, reason=other.reason)
+        return Judgement(other.format_name, "not_a_statement", opened.encoding, refusal=other)
     except errors.StatementRefused as refusal:
         return Judgement(
             opened.format_name,
@@ -117,7 +122,6 @@ def judge(
             sum_check=refusal.difference_minor if isinstance(refusal, errors.SumDiffers) else "absent",
             notes=tuple(opened.notes),
             refusal=refusal,
-            reason=refusal.reason,
         )
     return Judgement(
         opened.format_name,

@@ -14,8 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from django.utils.translation import gettext_noop as _
+
 from tallystick.custody.statements import amounts, errors, narrative
-from tallystick.custody.statements.rows import NO_REFERENCE, Balance, Entry, Note, Statement
+from tallystick.custody.statements.notes import Note, note
+from tallystick.custody.statements.rows import NO_REFERENCE, Balance, Entry, Statement
 from tallystick.custody.statements.tally import Sequence, Tally
 from tallystick.custody.statements.text_lines import Lines
 
@@ -139,7 +142,7 @@ class Reader:
             field.lines.append(line)
             if len(field.lines) > FIELD_LINES_MAX:
                 raise errors.TooLarge(
-                    line=number, field=field.name, what="The field", limit=f"{FIELD_LINES_MAX} lines"
+                    line=number, field=field.name, what=_("The field"), limit=FIELD_LINES_MAX, unit=_("lines")
                 )
         if field is not None:
             yield field
@@ -153,7 +156,10 @@ class _Message:
         self.line = first.line
         if first.tag != "20":
             raise errors.FieldMissing(
-                line=first.line, field=":20:", expected=f"a message begins with it, not with {first.name}"
+                line=first.line,
+                field=":20:",
+                expected=_("a message begins with it, not with {first}"),
+                first=first.name,
             )
         self.identification = first.lines[0].strip()
         self.account = ""
@@ -176,34 +182,44 @@ class _Message:
         """Take the next field; an entry is given once all that belongs to it has been taken."""
         tag = field.tag
         if tag in ("25", "25P"):
-            self._expect(field, not self.account and self.opening is None, "once, before the balances")
+            self._expect(
+                field, not self.account and self.opening is None, _("it stands once, before the balances")
+            )
             self.account, self.account_line = field.lines[0].strip(), field.line
             if not self.account:
-                raise errors.FieldMissing(line=field.line, field=field.name, expected="an account")
+                raise errors.FieldMissing(line=field.line, field=field.name, expected=_("an account"))
         elif tag in ("28", "28C"):
-            self._expect(field, self.number is None and self.opening is None, "once, before the balances")
+            self._expect(
+                field, self.number is None and self.opening is None, _("it stands once, before the balances")
+            )
             self._take_number(field)
         elif tag in ("60F", "60M"):
-            self._expect(field, self.opening is None, "once, before the entries")
+            self._expect(field, self.opening is None, _("it stands once, before the entries"))
             self.opening = self._balance(field)
         elif tag == "61":
-            self._expect(field, self.opening is not None and self.closing is None, "between the balances")
+            self._expect(
+                field, self.opening is not None and self.closing is None, _("it stands between the balances")
+            )
             entry = self.flush()
             self._pending = self._entry(field)
             return entry
         elif tag in ("86", "NS"):
             self._take_narrative(field)
         elif tag in ("62F", "62M"):
-            self._expect(field, self.opening is not None and self.closing is None, "once, after the opening")
+            self._expect(
+                field,
+                self.opening is not None and self.closing is None,
+                _("it stands once, after the opening balance"),
+            )
             entry = self.flush()
             self.closing = self._balance(field)
             return entry
         elif tag in ("64", "65"):
-            self._expect(field, self.closing is not None, "after the closing balance")
+            self._expect(field, self.closing is not None, _("it stands after the closing balance"))
             self.others.append(self._balance(field))
         elif tag == "34F" or tag[:2] == "90":
             raise errors.FieldMisplaced(
-                line=field.line, field=field.name, expected="it is a field of the interim report MT942"
+                line=field.line, field=field.name, expected=_("it is a field of the interim report MT942")
             )
         return None
 
@@ -215,9 +231,7 @@ class _Message:
         if self._narratives:
             entry = _with_narrative(entry, narrative.read(self._narratives, nonswift=self._nonswift))
         if self._narrative_fields > 1:
-            self._note(
-                entry.line, "several_narratives", "The entry has several :86: fields: they are joined."
-            )
+            self._note(entry.line, "several_narratives")
         self._narratives, self._nonswift, self._narrative_fields = [], False, 0
         self.tally.add(entry)
         return entry
@@ -225,19 +239,22 @@ class _Message:
     def statement(self, *, index: int, last_line: int) -> Statement:
         """The whole, judged: every field there, the currency one, the sum exact."""
         if not self.account:
-            raise errors.FieldMissing(line=last_line, field=":25:", expected="a statement names its account")
+            raise errors.FieldMissing(
+                line=last_line, field=":25:", expected=_("a statement names its account")
+            )
         if self.opening is None:
-            raise errors.FieldMissing(line=last_line, field=":60F:", expected="the opening balance")
+            raise errors.FieldMissing(line=last_line, field=":60F:", expected=_("the opening balance"))
         if self.closing is None:
-            raise errors.FieldMissing(line=last_line, field=":62F:", expected="the closing balance")
+            raise errors.FieldMissing(line=last_line, field=":62F:", expected=_("the closing balance"))
         if self.number is None:
-            self._note(self.line, "no_number", "The statement has no number (:28C:).")
+            self._note(self.line, "no_number")
         opening, closing = self.opening, self.closing
         if closing.date < opening.date:
             raise errors.DateImpossible(
                 line=closing.line,
                 field=f":{closing.code}:",
-                expected=f"the closing balance cannot be of a day before the opening one, {opening.date}",
+                expected=_("the closing balance cannot be of a day before the opening one, {opening}"),
+                opening=opening.date.isoformat(),
                 found=closing.date.isoformat(),
             )
         self.tally.judge(
@@ -287,11 +304,11 @@ class _Message:
             raise errors.FieldMalformed(
                 line=field.line,
                 field=field.name,
-                expected="a statement number and a page, 12/1",
+                expected=_("a statement number and a page, 12/1"),
                 found=amounts.shown(field.lines[0]),
             )
         if field.tag == "28":
-            self._note(field.line, "old_number_field", "The statement number stands in :28:, not in :28C:.")
+            self._note(field.line, "old_number_field")
         self.number = int(found["number"])
         self.page = int(found["page"]) if found["page"] else None
 
@@ -309,12 +326,12 @@ class _Message:
         text = field.lines[0].strip()
         found = _BALANCE.match(text)
         if found is None or found["currency"] is None:
-            expected = "a side (C or D), a date, a currency and an amount: C201130EUR1234,56"
+            expected = _("a side (C or D), a date, a currency and an amount: C201130EUR1234,56")
             raise errors.FieldMalformed(
                 line=field.line, field=field.name, expected=expected, found=amounts.shown(text)
             )
         if any(line.strip() for line in field.lines[1:]):
-            self._note(field.line, "stray_text", f"Text after {field.name} is passed over.")
+            self._note(field.line, "stray_text", field=field.name)
         currency = found["currency"]
         if self.opening is None:
             self.scale = amounts.scale_of(currency, line=field.line, field=field.name)
@@ -338,7 +355,7 @@ class _Message:
             raise errors.FieldMalformed(
                 line=field.line,
                 field=field.name,
-                expected="a value date, a side, an amount, a transaction type and a reference",
+                expected=_("a value date, a side, an amount, a transaction type and a reference"),
                 found=amounts.shown(field.lines[0]),
             )
         value_date = amounts.swift_date(found["value"], line=field.line, field=field.name)
@@ -346,7 +363,7 @@ class _Message:
         if found["entry"] and found["entry"].strip():
             booking_date = amounts.entry_date(found["entry"], value_date, line=field.line, field=field.name)
         elif found["entry"]:
-            self._note(field.line, "blank_entry_date", "The entry date is blank: the value date is taken.")
+            self._note(field.line, "blank_entry_date")
         value = self._minor(found["amount"], self.opening.currency, field)
         # RC takes a credit back, which is a debit; RD takes a debit back, which is a credit.
         credit = found["side"] in ("C", "RD")
@@ -370,15 +387,15 @@ class _Message:
             text, mark=",", currency=currency, scale=self.scale, line=field.line, field=field.name
         )
         if "," not in text:
-            self._note(field.line, "no_decimal_comma", f"The amount in {field.name} has no decimal comma.")
+            self._note(field.line, "no_decimal_comma", field=field.name)
         return value
 
     def _expect(self, field: _Field, holds: bool, where: str) -> None:
         if not holds:
-            raise errors.FieldMisplaced(line=field.line, field=field.name, expected=f"it stands {where}")
+            raise errors.FieldMisplaced(line=field.line, field=field.name, expected=where)
 
-    def _note(self, line: int, code: str, text: str) -> None:
-        self.reader.notes.append(Note(line, code, text))
+    def _note(self, line: int, code: str, **values: str) -> None:
+        self.reader.notes.append(note(line, code, **values))
 
 
 def _account(text: str) -> tuple[str, bool]:
@@ -427,7 +444,7 @@ def is_interim(source: BinaryIO) -> bool:
     """Whether the file is an MT942: it has an interim report's fields and no balance."""
     lines = Lines(source)
     interim = False
-    for _, line in lines:
+    for _number, line in lines:
         tag = _TAG.match(line)
         if tag and tag.group(1)[:2] in ("60", "62"):
             return False

@@ -10,15 +10,6 @@ NO_REFERENCE = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOTAVAIL
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A departure from the standard that leaves the money and its meaning clear, and is told."""
-
-    line: int
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Balance:
     """A balance the bank states."""
 

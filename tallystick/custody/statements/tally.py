@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 
+from django.utils.translation import gettext_noop as _
+
 from tallystick.custody.statements import errors
-from tallystick.custody.statements.rows import Entry, Note, Statement
+from tallystick.custody.statements.notes import Note, note
+from tallystick.custody.statements.rows import Entry, Statement
 
 
 class Tally:
@@ -101,19 +104,17 @@ class Sequence:
                 raise errors.PagesDisagree(
                     line=statement.line,
                     field=field,
-                    expected=f"page {expected_page}, opening with {before.closing_minor} minor units",
+                    expected=_("page {expected_page}, opening with {opening} minor units"),
+                    expected_page=expected_page,
+                    opening=before.closing_minor,
                     page=statement.page or 0,
                     number=number,
                 )
             return []
         notes = []
         if before.number and statement.number and statement.number > before.number + 1:
-            text = f"Statement {statement.number} follows statement {before.number}."
-            notes.append(Note(statement.line, "number_gap", text))
+            notes.append(note(statement.line, "number_gap", number=statement.number, before=before.number))
         if not joins:
-            text = (
-                f"The statement opens with {statement.opening_minor} minor units, the one before it "
-                f"(line {before.line}) closed with {before.closing_minor}."
-            )
-            notes.append(Note(statement.line, "balance_gap", text))
+            opening, closing = statement.opening_minor, before.closing_minor
+            notes.append(note(statement.line, "balance_gap", opening=opening, closing=closing))
         return notes

@@ -13,6 +13,8 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from django.utils.translation import gettext_noop as _
+
 from tallystick.custody.statements import errors
 
 LINE_MAX = 65_536
@@ -42,7 +44,11 @@ class Lines:
                 self.number += 1
                 if len(line) > LINE_MAX:
                     raise errors.TooLarge(
-                        line=self.number, field="line", what="The line", limit=f"{LINE_MAX} characters"
+                        line=self.number,
+                        field="line",
+                        what=_("The line"),
+                        limit=LINE_MAX,
+                        unit=_("characters"),
                     )
                 yield self.number, line.rstrip("\n")
         except UnicodeDecodeError:

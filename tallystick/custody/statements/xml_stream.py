@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 from xml.parsers import expat
 
+from django.utils.translation import gettext_noop
+
 from tallystick.custody.statements import errors
 
 DEPTH_MAX = 48
@@ -147,13 +149,19 @@ class Stream:
                 raise errors.BrokenXml(
                     line=error.lineno + self._blank_lines,
                     field="XML",
-                    expected="well-formed XML",
+                    expected=gettext_noop("well-formed XML"),
                     problem=expat.ErrorString(error.code),
                 ) from None
             except UnicodeDecodeError:
                 raise errors.UnreadableText(line=self.line, field="XML", encoding=self.encoding) from None
             if self._given - max(self._parser.CurrentByteIndex, 0) > TOKEN_MAX:
-                raise errors.TooLarge(line=self.line, field="XML", what="A tag", limit=f"{TOKEN_MAX} bytes")
+                raise errors.TooLarge(
+                    line=self.line,
+                    field="XML",
+                    what=gettext_noop("A tag"),
+                    limit=TOKEN_MAX,
+                    unit=gettext_noop("bytes"),
+                )
             yield self.bytes_read
             if last:
                 return
@@ -163,7 +171,11 @@ class Stream:
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise errors.TooLarge(
-                line=self.line, field="XML", what="The nesting", limit=f"{DEPTH_MAX} levels"
+                line=self.line,
+                field="XML",
+                what=gettext_noop("The nesting"),
+                limit=DEPTH_MAX,
+                unit=gettext_noop("levels"),
             )
         if self._skipping:
             self._skipping += 1
@@ -192,7 +204,11 @@ class Stream:
         self._held += 1
         if self._held > NODES_MAX:
             raise errors.TooLarge(
-                line=self.line, field=local, what="One part of the message", limit=f"{NODES_MAX} elements"
+                line=self.line,
+                field=local,
+                what=gettext_noop("One part of the message"),
+                limit=NODES_MAX,
+                unit=gettext_noop("elements"),
             )
 
     def _end(self, name: str) -> None:
@@ -219,7 +235,11 @@ class Stream:
         self._length += len(text)
         if self._length > TEXT_MAX:
             raise errors.TooLarge(
-                line=self.line, field=self._stack[-1].name, what="The text", limit=f"{TEXT_MAX} characters"
+                line=self.line,
+                field=self._stack[-1].name,
+                what=gettext_noop("The text"),
+                limit=TEXT_MAX,
+                unit=gettext_noop("characters"),
             )
 
     def _close_text(self) -> None:
@@ -231,13 +251,17 @@ class Stream:
             self._length = 0
 
     def _doctype(self, *_: object) -> None:
-        raise errors.UnsafeXml(line=self.line, field="DOCTYPE", expected="none", what="a document type")
+        raise errors.UnsafeXml(
+            line=self.line, field="DOCTYPE", expected="–", what=gettext_noop("a document type")
+        )
 
     def _entity(self, *_: object) -> None:
-        raise errors.UnsafeXml(line=self.line, field="ENTITY", expected="none", what="an entity")
+        raise errors.UnsafeXml(line=self.line, field="ENTITY", expected="–", what=gettext_noop("an entity"))
 
     def _external(self, *_: object) -> int:
-        raise errors.UnsafeXml(line=self.line, field="ENTITY", expected="none", what="an external entity")
+        raise errors.UnsafeXml(
+            line=self.line, field="ENTITY", expected="–", what=gettext_noop("an external entity")
+        )
 
 
 def _size(node: Node) -> int:
