@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from tallystick.web import customer, errors, events, health, landing, ledger, overview, people, sign_in
+from tallystick.web import (
+    customer,
+    errors,
+    events,
+    health,
+    landing,
+    ledger,
+    overview,
+    people,
+    sign_in,
+    statements,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.alive, name="healthz"),
@@ -19,11 +30,25 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("books/<int:book>/accounts/<str:number>/statement.csv", ledger.account_csv, name="account-csv"),
     path("books/<int:book>/transfers/", ledger.transfers_page, name="transfers"),
     path("books/<int:book>/transfers/<str:transfer_id>/", ledger.transfer_page, name="transfer"),
+    path("books/<int:book>/positions/<int:position>/", ledger.transfer_at, name="transfer-at"),
     path("books/<int:book>/trial-balance/", ledger.trial_balance_page, name="trial-balance"),
     path("books/<int:book>/trial-balance.csv", ledger.trial_balance_csv, name="trial-balance-csv"),
     path("books/<int:book>/authorisations/", ledger.authorisations_page, name="authorisations"),
     path("books/<int:book>/authorisations/<str:number>/", ledger.authorisation_page, name="authorisation"),
     path("books/<int:book>/refusals/", ledger.refusals_page, name="refusals"),
+    path("books/<int:book>/statements/", statements.statements, name="statements"),
+    path("books/<int:book>/statements/import", statements.import_statements, name="import-statements"),
+    path("books/<int:book>/statements/<str:file_id>/", statements.statement_file, name="statement-file"),
+    path(
+        "books/<int:book>/statements/<str:file_id>/original", statements.original, name="statement-original"
+    ),
+    path("books/<int:book>/reconciliation/", statements.reconciliations, name="reconciliations"),
+    path("books/<int:book>/reconciliation/run", statements.reconcile, name="reconcile"),
+    path(
+        "books/<int:book>/reconciliation/<str:reconciliation_id>/",
+        statements.reconciled,
+        name="reconciliation",
+    ),
     path("my/", customer.money, name="my-money"),
     path("my/accounts/<str:number>/", customer.account, name="my-account"),
     path("my/accounts/<str:number>/statement.csv", customer.account_csv, name="my-account-csv"),
@@ -34,6 +59,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<int:user>/roles", people.change_role, name="change-role"),
     path("evidence/", events.events, name="events"),
     path("evidence/<int:event_id>/", events.event, name="event"),
+    path("api/v1/", include("tallystick.api.urls")),
     path("", landing.landing, name="landing"),
     path("home/", landing.home, name="home"),
 ]

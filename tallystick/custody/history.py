@@ -10,7 +10,7 @@ An account's balance is its last entry at or before the position: one step down 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -428,6 +428,12 @@ def transfer(db: Db, transfer_id: str) -> Transfer:
     raise errors.TransferNotFound(transfer=transfer_id)
 
 
+def transfers_of(db: Db, transfer_ids: Sequence[str]) -> Sequence[Transfer]:
+    """The transfers that have one of these ids, by book and position; ids that none has are left out."""
+    raw = [UUID(bytes=asked.parse_id(each)) for each in transfer_ids]
+    return _transfers(db, "where t.id = any(%(ids)s) order by t.book_id, t.position", {"ids": raw})
+
+
 def transfer_at(db: Db, book: int, position: int) -> Transfer:
     """The transfer at a position of a book. Raises `errors.BookUnknown` or `PositionUnknown`."""
     for found in _transfers(
@@ -613,7 +619,9 @@ from custody_transfer t
 """
 
 
-def _transfers(db: Db, rest: str, parameters: dict[str, int | str | UUID | None]) -> list[Transfer]:
+def _transfers(
+    db: Db, rest: str, parameters: Mapping[str, int | str | UUID | list[UUID] | None]
+) -> list[Transfer]:
     with connections[db].cursor() as cursor:
         cursor.execute(
             f"{_TRANSFERS} {rest}",
