@@ -25,8 +25,8 @@ BATCH_MAX = 10_000
 """The most transfers of one call."""
 
 Kind = Literal["posted", "pending", "post_pending", "void_pending"]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=140, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=140, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 AccountText = Annotated[str, msgspec.Meta(pattern=r"^acc_[0-9]{18}$")]
 AuthorisationText = Annotated[str, msgspec.Meta(pattern=r"^ath_[0-9]{18}$")]
 Minor = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
@@ -133,7 +133,7 @@ def sixteens(joined: bytes) -> list[bytes]:
 
 def parse_id(text: str) -> bytes:
     """The 16 bytes of a transfer id. Raises `ValueError` where it is none."""
-    found = _TRANSFER.match(text)
+    found = _TRANSFER.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a transfer id")
     raw = bytes.fromhex(found[1].replace("-", ""))
