@@ -83,7 +83,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[Source]:
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         backup.enable(environ)
         postgres.ensure(environ)
         with session(environ) as connection:
@@ -155,7 +155,8 @@ def test_the_last_state_comes_back_with_its_files_and_proofs(source):
 
 
 @pytest.mark.parametrize(
-    ("moment", "expected"), [("after full", (1001, 1001)), ("after incremental", (1003, 1003))]
+    ("moment", "expected"),
+    [pytest.param("after full", (1001, 1001), marks=pytest.mark.slow), ("after incremental", (1003, 1003))],
 )
 def test_a_moment_is_exact(source, moment, expected):
     """Every commit up to it, and not the one that came next."""
@@ -167,6 +168,7 @@ def test_a_moment_is_exact(source, moment, expected):
         assert found.last_commit <= source.moments[moment]
 
 
+@pytest.mark.slow
 def test_a_quiet_moment_after_the_last_commit_is_exact_too(source):
     reached = repository.reach(source.repository, source.key)
     assert reached is not None
@@ -177,12 +179,15 @@ def test_a_quiet_moment_after_the_last_commit_is_exact_too(source):
 def test_a_moment_beyond_the_archive_is_refused_and_says_how_far_it_reaches(source):
     reached = repository.reach(source.repository, source.key)
     assert reached is not None
-    with throwaway_home() as environ, pytest.raises(errors.ArchiveEnds, match=reached.at.isoformat()[:19]):
+    with (
+        throwaway_home("test") as environ,
+        pytest.raises(errors.ArchiveEnds, match=reached.at.isoformat()[:19]),
+    ):
         _into(environ, source, to=reached.at + dt.timedelta(seconds=1))
 
 
 def test_a_moment_before_the_first_backup_is_refused(source):
-    with throwaway_home() as environ, pytest.raises(errors.NoBackup):
+    with throwaway_home("test") as environ, pytest.raises(errors.NoBackup):
         _into(environ, source, to=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
 
 
@@ -191,8 +196,6 @@ def _into(environ: Environ, source: Source, **options: object) -> restore.Restor
         "TALLYSTICK_BACKUP_DIR": str(source.repository),
         "TALLYSTICK_BACKUP_KEY_FILE": str(vault.key_file(source.environ)),
     }
-    # What is restored here need not survive a power cut.
-    (postgres.home(environ) / "postgresql.conf").write_text("fsync = off\n")
     return restore.run(environ, checks=CHECKS, **options)  # type: ignore[arg-type]
 
 
@@ -222,7 +225,7 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize("what", ["base/*/data.tally", "base/*/manifest.json", "wal/*.tally", "reach.json"])
 def test_a_spoilt_repository_is_refused_before_the_home_is_touched(copy, what, how):
     spoil(max(copy.repository.glob(what)), how)
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         with pytest.raises(errors.BackupDamaged, match="Nothing of it was used"):
             _into(environ, copy)
         assert not cluster.data_directory(environ).exists()
@@ -234,12 +237,15 @@ def test_a_spoilt_repository_is_refused_before_the_home_is_touched(copy, what, h
 def test_an_authentic_file_in_anothers_place_is_refused(copy):
     first, second = sorted(copy.repository.glob("wal/0*.tally"))[-2:]
     shutil.copyfile(first, second)
-    with throwaway_home() as environ, pytest.raises(errors.BackupDamaged, match="another file than its name"):
+    with (
+        throwaway_home("test") as environ,
+        pytest.raises(errors.BackupDamaged, match="another file than its name"),
+    ):
         _into(environ, copy)
 
 
 def test_another_key_is_refused(source):
-    with throwaway_home(TALLYSTICK_BACKUP_DIR=str(source.repository)) as environ:
+    with throwaway_home("test", TALLYSTICK_BACKUP_DIR=str(source.repository)) as environ:
         vault.key(environ, make=True)
         with pytest.raises(errors.BackupWrongKey):
             restore.run(environ)
@@ -301,7 +307,7 @@ def test_what_is_due_follows_the_clock(source):
     assert backup.due(source.environ, last + dt.timedelta(hours=23)) is None
     assert backup.due(source.environ, last + dt.timedelta(hours=25)) == "incremental"
     assert backup.due(source.environ, last + dt.timedelta(days=8)) == "full"
-    with throwaway_home() as never:
+    with throwaway_home("test") as never:
         assert backup.due(never, last) is None
 
 

@@ -65,7 +65,7 @@ def served(programs: Path, home: Path) -> Iterator[Theirs]:
 def theirs() -> Iterator[Theirs]:
     """PostgreSQL 18 with an administrator who may create roles and databases, and a guest who may not."""
     with (
-        throwaway_home() as environ,
+        throwaway_home("test") as environ,
         served(binaries.of_home(environ).directory, postgres.home(environ)) as server,
     ):
         with server.superuser() as connection:
@@ -198,7 +198,7 @@ def test_stopping_a_server_of_the_users_is_refused(theirs):
 
 @pytest.mark.skipif(not DEBIAN_15.exists(), reason=f"no PostgreSQL 15 in {DEBIAN_15}")
 def test_an_older_server_is_refused_and_left_as_it_was():
-    with throwaway_home() as environ, served(DEBIAN_15, postgres.home(environ)) as old:
+    with throwaway_home("test") as environ, served(DEBIAN_15, postgres.home(environ)) as old:
         with pytest.raises(errors.TooOld, match=r"PostgreSQL 15\.\d+\. Tallystick needs PostgreSQL 17"):
             postgres.ensure(environ_of(DATABASE_URL=old.url("postgres")))
         with old.superuser() as connection:

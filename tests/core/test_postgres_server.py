@@ -98,7 +98,7 @@ def test_a_second_call_adopts_the_running_server(house):
 
 
 def test_two_processes_at_once_get_one_server():
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         command = [sys.executable, "-m", "tallystick", "postgres", "start", "--json"]
         both = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) for _ in range(2)]
         answers = [json.loads(process.communicate()[0]) for process in both]
@@ -129,7 +129,7 @@ def family(pid: int) -> list[int]:
     return [pid, *map(int, children)]
 
 
-@pytest.mark.parametrize("killed", ["postmaster", "all processes"])
+@pytest.mark.parametrize("killed", [pytest.param("postmaster", marks=pytest.mark.slow), "all processes"])
 def test_no_acknowledged_commit_is_lost_by_a_kill(killed):
     with throwaway_home() as environ:
         postgres.ensure(environ)
@@ -153,7 +153,7 @@ def test_no_acknowledged_commit_is_lost_by_a_kill(killed):
 
 
 def test_stopping_is_quick_with_sessions_open_and_says_when_nothing_ran():
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         postgres.ensure(environ)
         with contextlib.suppress(psycopg.OperationalError), as_superuser(environ) as connection:
             assert postgres.stop(environ)
@@ -175,7 +175,7 @@ def test_a_stale_pid_file_is_not_taken_for_a_server():
 
 @needs_15
 def test_a_data_directory_of_another_major_version_is_refused_untouched():
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         user = account.service(environ)
         data = cluster.data_directory(environ)
         data.mkdir()
@@ -218,7 +218,7 @@ def test_a_home_the_service_user_cannot_enter_is_named():
 
 
 def test_a_broken_setting_of_the_operator_is_told_with_the_servers_own_words():
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         (postgres.home(environ) / "postgresql.conf").write_text("shared_buffers = 'much'\n")
         with pytest.raises(errors.StartFailed, match="shared_buffers"):
             postgres.ensure(environ)
@@ -286,7 +286,7 @@ def psql_as(user: str, environ: dict[str, str], role: str) -> subprocess.Complet
 
 @only_as_root
 def test_another_user_of_the_machine_is_refused_unless_named_for_one_role():
-    with throwaway_home(TALLYSTICK_POSTGRES_PEERS="daemon=tallystick_auditor") as environ:
+    with throwaway_home("test", TALLYSTICK_POSTGRES_PEERS="daemon=tallystick_auditor") as environ:
         postgres.ensure(environ)
         assert psql_as("daemon", environ, "tallystick_auditor").stdout == "tallystick_auditor\n"
         for user, role in [
@@ -320,6 +320,7 @@ def test_an_ordinary_user_gets_a_server_of_their_own():
         shutil.chown(home, "nobody")
         environ = {
             "TALLYSTICK_HOME": home,
+            "TALLYSTICK_POSTGRES_PROFILE": "test",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "PATH": os.environ["PATH"],
         }
@@ -344,7 +345,7 @@ def test_status_tells_by_its_exit_code(house):
     done = subprocess.run(command, env=house, capture_output=True, text=True)
     assert done.returncode == 0
     assert json.loads(done.stdout)["phase"] == "ready"
-    with throwaway_home() as nothing:
+    with throwaway_home("test") as nothing:
         done = subprocess.run(command, env=nothing, capture_output=True, text=True)
     assert done.returncode == 3
     assert json.loads(done.stdout)["running"] is False

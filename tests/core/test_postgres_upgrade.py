@@ -55,7 +55,7 @@ def old_server(environ: dict[str, str]) -> Iterator[psycopg.Connection]:
 def old_home() -> Iterator[dict[str, str]]:
     """A home written by an older major version, with a ledger's worth of kinds of data in it."""
     assert OLD is not None
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         user = account.service(environ)
         data, home = cluster.data_directory(environ), place.home(environ)
         cluster.directory(data, user, 0o700)
@@ -128,7 +128,7 @@ def test_a_new_major_version_keeps_every_row_role_and_right_and_the_old_data(old
 
 @needs_old
 def test_programs_that_did_not_write_the_data_are_refused(old_home, postgres_server):
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         data = cluster.data_directory(environ)
         data.mkdir()
         (data / "PG_VERSION").write_text("13\n")
@@ -137,9 +137,10 @@ def test_programs_that_did_not_write_the_data_are_refused(old_home, postgres_ser
                 upgrade.run(environ, old=old)
 
 
+@pytest.mark.slow
 def test_a_schema_change_can_be_taken_back():
     """As `tallystick migrate` does it: a backup first, and the moment before the change to go back to."""
-    with throwaway_home() as environ:
+    with throwaway_home("test") as environ:
         backup.enable(environ)
         server = postgres.ensure(environ)
         with psycopg.connect(server.conninfo[postgres.Role.OWNER], autocommit=True) as owner:
@@ -152,6 +153,7 @@ def test_a_schema_change_can_be_taken_back():
             owner.execute("insert into parties values (3)")
         backup.mark(environ)
         with throwaway_home(
+            "test",
             TALLYSTICK_BACKUP_DIR=str(environ["TALLYSTICK_HOME"] + "/backup"),
             TALLYSTICK_BACKUP_KEY_FILE=str(vault.key_file(environ)),
         ) as back:

@@ -95,11 +95,10 @@ def settings(
             "effective_cache_size": "256MB",
             "maintenance_work_mem": "64MB",
             "max_wal_size": "1GB",
-            "wal_level": "minimal",
-            "max_wal_senders": "0",
             "idle_in_transaction_session_timeout": "0",
         }
-        return chosen
+        if archive is None:
+            return chosen | {"wal_level": "minimal", "max_wal_senders": "0"}
     # Switching archive_mode needs a restart, so it is always on; without a backup segments go nowhere.
     chosen |= {"archive_mode": "on", "archive_timeout": "60s"}
     if archive is None:

@@ -27,6 +27,7 @@ from tallystick.core.postgres import (
     account,
     binaries,
     cluster,
+    configuration,
     errors,
     place,
     repository,
@@ -102,7 +103,8 @@ def run(
             cluster.check_reachable(home, programs, user)
             _check_major(plan, programs)
             count = _fetch(plan, nest / "wal", user)
-            unpacked = _unpack(plan, nest, programs, user, progress)
+            haste = ["--no-sync"] if configuration.is_test(environ) else []
+            unpacked = _unpack(plan, nest, programs, user, progress, haste)
             fetched = time.monotonic()
             # All of it is here and authentic. From here on the home changes.
             if data.exists():
@@ -179,6 +181,7 @@ def _unpack(
     programs: binaries.Binaries,
     user: account.Account,
     progress: Progress,
+    haste: list[str],
 ) -> Path:
     """The chain's database files, combined and checked against PostgreSQL's own manifest."""
     total, done = sum(base.bytes_plain for base in plan.links), 0
@@ -201,7 +204,7 @@ def _unpack(
         result = nest / "combined"
         parlour = nest / "parlour"
         cluster.directory(parlour, user, 0o700)
-        _program(programs, user, "pg_combinebackup", *map(str, rooms), "-o", str(parlour / "data"))
+        _program(programs, user, "pg_combinebackup", *map(str, rooms), "-o", str(parlour / "data"), *haste)
         (parlour / "data").rename(result)
     _program(programs, user, "pg_verifybackup", "--no-parse-wal", "--quiet", str(result))
     result.chmod(0o700)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from tallystick.core.postgres import account, binaries, cluster, errors, place, verification
+from tallystick.core.postgres import account, binaries, cluster, configuration, errors, place, verification
 from tallystick.core.postgres.cluster import Notice, silent
 
 
@@ -53,14 +53,15 @@ def run(environ: Mapping[str, str], *, old: Path | None = None, notice: Notice =
         before = _programs(home, data, major, old)
         cluster.stop(environ)
         user = account.owner_of(data)
+        haste = ["--no-sync"] if configuration.is_test(environ) else []
         nest = Path(tempfile.mkdtemp(prefix=".upgrade.", dir=home))
         try:
             user.own(nest)
             notice(f"Reading every table under PostgreSQL {before.version}.")
             was = _tables(before, data, nest, user, place.database(environ))
-            _initialise(new, before, data, nest / "data", user)
+            _initialise(new, before, data, nest / "data", user, haste)
             notice(f"Copying the data to PostgreSQL {new.version}.")
-            _pg_upgrade(before, new, data, nest, user)
+            _pg_upgrade(before, new, data, nest, user, haste)
             notice("Reading every table again.")
             now = _tables(new, nest / "data", nest, user, place.database(environ))
             differing = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
@@ -84,7 +85,12 @@ def _programs(home: Path, data: Path, major: int, old: Path | None) -> binaries.
 
 
 def _initialise(
-    new: binaries.Binaries, before: binaries.Binaries, data: Path, target: Path, user: account.Account
+    new: binaries.Binaries,
+    before: binaries.Binaries,
+    data: Path,
+    target: Path,
+    user: account.Account,
+    haste: list[str],
 ) -> None:
     """An empty directory of the new version. pg_upgrade wants checksums as they were."""
     state = _run(before, user, "pg_controldata", str(data))
@@ -93,7 +99,7 @@ def _initialise(
         new, user, "initdb", "--pgdata", str(target), "--username", place.SUPERUSER,
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C.UTF-8", "--encoding=UTF8",
         "--data-checksums" if checksums else "--no-data-checksums",
-        "--auth-local=peer", "--auth-host=scram-sha-256", "--no-instructions",
+        "--auth-local=peer", "--auth-host=scram-sha-256", "--no-instructions", *haste,
     )  # fmt: skip
     for name in ("pg_hba.conf", "pg_ident.conf"):
         # The same users are admitted; our own files, in a form every version reads.
@@ -101,13 +107,18 @@ def _initialise(
 
 
 def _pg_upgrade(
-    before: binaries.Binaries, new: binaries.Binaries, data: Path, nest: Path, user: account.Account
+    before: binaries.Binaries,
+    new: binaries.Binaries,
+    data: Path,
+    nest: Path,
+    user: account.Account,
+    haste: list[str],
 ) -> None:
     # Its scratch files and sockets go where it stands.
     _run(
         new, user, "pg_upgrade", "--old-bindir", str(before.directory), "--new-bindir", str(new.directory),
         "--old-datadir", str(data), "--new-datadir", str(nest / "data"), "--username", place.SUPERUSER,
-        "--socketdir", str(nest), "--copy", cwd=nest,
+        "--socketdir", str(nest), "--copy", *haste, cwd=nest,
     )  # fmt: skip
 
 
