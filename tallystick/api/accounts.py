@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Query, Router
+from ninja import Query, Router, Status
 from pydantic import BaseModel, Field
 
 from tallystick.api import door, reach, words
@@ -217,7 +217,7 @@ def open_accounts(request: HttpRequest, book: words.BookNumber, payload: NewAcco
         actor=door.actor(request),
         now=timezone.now(),
     )
-    return 201, {"accounts": [numbers.account_text(number) for number in opened]}
+    return Status(201, {"accounts": [numbers.account_text(number) for number in opened]})
 
 
 @router.post("/books/{book}/balances/lookup", response=Balances, summary="Balances of many accounts at once")
@@ -262,7 +262,7 @@ def change_state(request: HttpRequest, account: words.AccountId, payload: NewSta
         actor=actor,
         now=timezone.now(),
     )
-    return 201, _state(state)
+    return Status(201, _state(state))
 
 
 @router.get("/accounts/{account}/balance", response=Balance, summary="Balance, now or as of a past state")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Query, Router
+from ninja import Query, Router, Status
 from pydantic import BaseModel, Field
 
 from tallystick.api import door, reach, words
@@ -194,7 +194,7 @@ def authorise(request: HttpRequest, account: words.AccountId, payload: NewAuthor
         None if payload.public_key is None else _raw(payload.public_key, "public_key", 32),
     )
     number = instructions.authorise_many(APP, [given], actor=actor, now=timezone.now())[0]
-    return 201, {"authorisation": f"ath_{number:018d}"}
+    return Status(201, {"authorisation": f"ath_{number:018d}"})
 
 
 @router.post(
@@ -236,7 +236,7 @@ def withdraw(request: HttpRequest, authorisation: words.AuthorisationId, payload
     actor, now = door.actor(request), timezone.now()
     found = reach.authorisation(APP, words.authorisation(authorisation), actor=actor)
     instructions.withdraw(APP, found.number, payload.reason, actor=actor, now=now)
-    return 201, _authorisation(instructions.authorisation(APP, found.number), now)
+    return Status(201, _authorisation(instructions.authorisation(APP, found.number), now))
 
 
 @router.get("/signing-keys", response=Keys, summary="My signing keys")
@@ -250,7 +250,7 @@ def register_key(request: HttpRequest, payload: NewKey) -> object:
     """By the client alone: whoever can register a key for somebody can sign in their name."""
     actor = door.actor(request)
     key = _raw(payload.public_key, "public_key", 32)
-    return 201, _key(instructions.register_key(APP, _client(actor), key, actor=actor, now=timezone.now()))
+    return Status(201, _key(instructions.register_key(APP, _client(actor), key, actor=actor, now=timezone.now())))
 
 
 def _client(actor: Actor) -> str:

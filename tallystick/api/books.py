@@ -7,7 +7,7 @@ from typing import Annotated
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Query, Router
+from ninja import Query, Router, Status
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from tallystick.api import door, errors, reach, words
@@ -113,7 +113,7 @@ def open_book(request: HttpRequest, payload: NewBook) -> object:
     opened = books.open_book(
         APP, payload.id, payload.name, payload.time_zone, actor=door.actor(request), now=timezone.now()
     )
-    return 201, _book(opened)
+    return Status(201, _book(opened))
 
 
 @router.get("/books/{book}", response=BookState, summary="A book, and its last position")
@@ -171,7 +171,7 @@ def define_asset(request: HttpRequest, payload: NewAsset) -> object:
         actor=door.actor(request),
         now=timezone.now(),
     )
-    return 201, _asset(defined)
+    return Status(201, _asset(defined))
 
 
 def _book(book: books.Book) -> dict[str, object]:
