@@ -171,6 +171,7 @@ def _take(
         parent = every[-1] if every and kind != "full" else None
         if parent is None and kind == "incremental":
             raise errors.NoBackup(path=folder, to="now")
+        repository.clear(folder)
         name = started_at.strftime("%Y%m%dT%H%M%S.%fZ")
         room = repository.base_directory(folder, name)
         room.mkdir(parents=True)

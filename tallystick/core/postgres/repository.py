@@ -142,6 +142,13 @@ def needed_segments(names: list[str], first: str) -> list[str]:
     return [name for name in names if not SEGMENT.fullmatch(name[:24]) or name[8:24] >= first[8:]]
 
 
+def clear(repository: Path) -> None:
+    """Remove what a killed backup left: without a manifest it is none. Call as the only one who takes one."""
+    for room in (repository / "base").glob("*"):
+        if not (room / "manifest.json").exists():
+            shutil.rmtree(room)
+
+
 def gaps(names: list[str], every: list[Base]) -> list[str]:
     """Segments missing between the first one a backup needs and the last one, on each timeline."""
     per_high = 2**32 // SEGMENT_BYTES

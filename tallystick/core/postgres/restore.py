@@ -97,6 +97,9 @@ def run(
                 raise errors.HomeInUse(path=data)
             cluster.stop(environ)
         programs, user = binaries.of_home(environ), account.service(environ)
+        for left in home.glob(".restore.*"):
+            # A killed restore left it: customers' data in plain.
+            shutil.rmtree(left)
         nest = Path(tempfile.mkdtemp(prefix=".restore.", dir=home))
         try:
             nest.chmod(0o711)
