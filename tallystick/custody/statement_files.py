@@ -36,6 +36,7 @@ from tallystick.identity.access import Actor
 
 PART_BYTES = 4 << 20
 """The length of one stored part of an original."""
+CONTROL_ACCOUNTS_MAX = 10_000
 STATEMENT_LOCK = 1952541805
 """Class of the advisory lock under which a book's statements come in one after another."""
 
@@ -358,7 +359,15 @@ def _control_account(
             raise errors.NotAControlAccount(account=account.text)
         return account
     assert book is not None, "a control account is named, or the book to look in"
-    for found in accounts.accounts(db, book, family=Family.EXTERNAL, search=names[0], limit=100):
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select bank_account_id from custody_statement where account = %s and bank_account_id / %s = %s limit 1",
+            [names[0], numbers.BOOK_UNIT, book],
+        )
+        if held := cursor.fetchone():
+            return accounts.account(db, held[0])
+    # Banks and platforms put blanks into the same number differently, so all are compared: they are few.
+    for found in accounts.accounts(db, book, family=Family.EXTERNAL, limit=CONTROL_ACCOUNTS_MAX):
         if _same_account(found.reference, names[0]):
             return found
     raise errors.ControlAccountUnknown(account=names[0], book=book)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from django.utils.translation import gettext_noop as _
 
 from tallystick.custody.statements import amounts, errors
-from tallystick.custody.statements.notes import Note, note
+from tallystick.custody.statements.notes import Notes, note
 from tallystick.custody.statements.rows import Balance, Detail, Entry, Statement
 from tallystick.custody.statements.tally import Sequence, Tally
 from tallystick.custody.statements.xml_stream import Node, Stream
@@ -41,7 +41,7 @@ class Reader:
     format_name = "camt.053"
 
     def __init__(self, source: BinaryIO) -> None:
-        self.notes: list[Note] = []
+        self.notes = Notes()
         self.entries = 0
         self._out: deque[Entry | Statement] = deque()
         self._stream = Stream(

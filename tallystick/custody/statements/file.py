@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 from django.utils.translation import gettext_noop as _
 
 from tallystick.custody.statements import camt053, errors, mt940
-from tallystick.custody.statements.notes import Note
+from tallystick.custody.statements.notes import Note, Notes
 from tallystick.custody.statements.rows import Entry, Statement
 
 BYTES_MAX = 4 << 30
@@ -37,7 +37,7 @@ class Reader(Protocol):
     """What a format gives: a stream of rows, and what was seen on the way."""
 
     format_name: str
-    notes: list[Note]
+    notes: Notes
     entries: int
 
     @property

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from django.utils.translation import gettext_noop as _
 
 from tallystick.custody.statements import amounts, errors, narrative
-from tallystick.custody.statements.notes import Note, note
+from tallystick.custody.statements.notes import Notes, note
 from tallystick.custody.statements.rows import NO_REFERENCE, Balance, Entry, Statement
 from tallystick.custody.statements.tally import Sequence, Tally
 from tallystick.custody.statements.text_lines import Lines
@@ -58,7 +58,7 @@ class Reader:
     format_name = "mt940"
 
     def __init__(self, source: BinaryIO, *, encoding: str | None = None) -> None:
-        self.notes: list[Note] = []
+        self.notes = Notes()
         self.entries = 0
         self._lines = Lines(source, encoding=encoding)
         self._sequence = Sequence()

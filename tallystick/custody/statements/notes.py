@@ -6,6 +6,7 @@ between two statements, so that somebody can ask.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.utils.translation import gettext
@@ -32,6 +33,9 @@ TEXTS = {
 """English texts by code; amounts are in minor units."""
 
 
+NOTES_MAX = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One departure, and the line of the file where it was seen."""
@@ -44,6 +48,18 @@ class Note:
     def text(self) -> str:
         """In the language of the moment."""
         return gettext(TEXTS[self.code]).format(**dict(self.values))
+
+
+class Notes(list[Note]):
+    """The notes of one file, `NOTES_MAX` at most: a bank that departs on every line departs on a million."""
+
+    def append(self, each: Note) -> None:
+        if len(self) < NOTES_MAX:
+            super().append(each)
+
+    def extend(self, those: Iterable[Note]) -> None:
+        for each in those:
+            self.append(each)
 
 
 def note(line: int, code: str, **values: str | int) -> Note:
