@@ -303,8 +303,8 @@ def test_an_id_is_posted_once(hand):
     with refused("custody_transfer_id"):
         hand.connection.execute(
             "insert into custody_transfer (id, book_id, position, kind, code, debit_account, credit_account,"
-            " amount_minor, value_date, at, recorded_at) select id, book_id, %s, kind, code, debit_account, credit_account,"
-            " amount_minor, value_date, at, %s from custody_transfer where position = 1",
+            " amount_minor, value_date, at, recorded_at) select id, book_id, %s, kind, code, debit_account,"
+            " credit_account, amount_minor, value_date, at, %s from custody_transfer where position = 1",
             [hand.position + 1, hand.recorded_at],
         )
 
