@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -218,7 +218,7 @@ class BookWriter:
                 elif item[0] == "preload":  # type: ignore[index]
                     self._preload(item[1])  # type: ignore[index]
                 else:
-                    group, failure = item  # type: ignore[misc]
+                    group, failure = cast("tuple[_Group, BaseException | None]", item)
                     storing = None
                     if failure is not None:
                         if ready is not None:
@@ -257,7 +257,9 @@ class BookWriter:
         size = len(taken[0].batch)
         if taken[0].alone:
             return taken
-        while self._backlog and not self._backlog[0].alone and size + len(self._backlog[0].batch) <= GROUP_MAX:
+        while (
+            self._backlog and not self._backlog[0].alone and size + len(self._backlog[0].batch) <= GROUP_MAX
+        ):
             taken.append(self._backlog.popleft())
             size += len(taken[-1].batch)
         return taken
@@ -437,13 +439,13 @@ class BookWriter:
             return
         actors = {request.actor for request in group.requests}
         by: list[list[object]] = []
-        for request in group.requests:
-            if by and by[-1][0] == request.actor:
-                by[-1][1] = int(by[-1][1]) + len(request.batch)  # type: ignore[call-overload]
+        for asked in group.requests:
+            if by and by[-1][0] == asked.actor:
+                by[-1][1] = int(by[-1][1]) + len(asked.batch)  # type: ignore[call-overload]
             else:
-                by.append([request.actor, len(request.batch)])
+                by.append([asked.actor, len(asked.batch)])
         count = group.encoded.count if group.encoded else 0
-        payload = {
+        payload: dict[str, Any] = {
             "book": self.book,
             "first_position": judged.first_position if count else 0,
             "last_position": judged.first_position + count - 1 if count else 0,
@@ -453,7 +455,10 @@ class BookWriter:
             "by": by,
         }
         group.event = log.row(
-            KIND, payload, actor=actors.pop() if len(actors) == 1 else "system:posting", at=at  # type: ignore[arg-type]
+            KIND,
+            payload,
+            actor=actors.pop() if len(actors) == 1 else "system:posting",
+            at=at,
         )
 
     def _failed(self, group: _Group, failure: BaseException) -> None:
@@ -461,7 +466,9 @@ class BookWriter:
         self._forget()
         if isinstance(failure, _HeadMoved):
             self._backlog.extendleft(reversed(group.requests))
-        elif isinstance(failure, pg.UniqueViolation) and not all(request.look_up for request in group.requests):
+        elif isinstance(failure, pg.UniqueViolation) and not all(
+            request.look_up for request in group.requests
+        ):
             # An id was used before: a repetition, or a misuse. Look the ids up and judge again.
             for request in group.requests:
                 request.look_up = True
@@ -525,7 +532,8 @@ class BookWriter:
                 ("custody_account", loading.accounts),
                 ("custody_authorisation", loading.authorisations),
             ):
-                numbers = reader.execute(f"select number from {table} where book_id = %s", [self.book]).fetchall()  # noqa: S608
+                sql = f"select number from {table} where book_id = %s"  # noqa: S608
+                numbers = reader.execute(sql, [self.book]).fetchall()
                 load(reader, self._memory, [row[0] for row in numbers])  # type: ignore[misc]
             done.set_result(None)  # type: ignore[arg-type]
         except Exception as error:
@@ -577,7 +585,9 @@ class BookWriter:
                         group.refusals,
                     )
                     # Under the book's lock, so that it is the newest and ours.
-                    cursor.execute("select max(id) from custody_transfer_refusal where book_id = %s", [self.book])
+                    cursor.execute(
+                        "select max(id) from custody_transfer_refusal where book_id = %s", [self.book]
+                    )
                     newest = cursor.fetchone()
                 cursor.execute(log.insert_sql(), group.event.parameters())
         except BaseException:
@@ -589,7 +599,9 @@ class BookWriter:
             self._abandon(connection)
             # Without a word, or with the server's farewell: the commit may have come first.
             if error.sqlstate is None or error.sqlstate.startswith("57P"):
-                raise OutcomeUnknown("database_unreachable", "the connection broke during the commit") from error
+                raise OutcomeUnknown(
+                    "database_unreachable", "the connection broke during the commit"
+                ) from error
             raise
         except BaseException:
             self._abandon(connection)
@@ -640,7 +652,7 @@ def _gathered(parts: list[Batch | Row]) -> Batch:
     batches: list[Batch] = []
     for is_row, run in itertools.groupby(parts, lambda part: isinstance(part, Row)):
         some = list(run)
-        batches += [transfers.of_rows(some)] if is_row else some  # type: ignore[arg-type,list-item]
+        batches += [transfers.of_rows(some)] if is_row else some  # type: ignore[arg-type]
     return transfers.joined(batches)
 
 
@@ -651,9 +663,12 @@ def _copy(cursor: psycopg.Cursor[tuple[object, ...]], table: str, columns: list[
 
 def _stopped(error: psycopg.Error) -> PostingStopped:
     """Why the database does not take transfers, in a word an operator can act on."""
-    state = {
+    states: dict[type[psycopg.Error], str] = {
         pg.DiskFull: "disk_full",
         pg.ReadOnlySqlTransaction: "read_only",
         pg.InsufficientPrivilege: "read_only",
-    }.get(type(error), "database_unreachable")
-    return PostingStopped(state, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    }
+    state = states.get(type(error), "database_unreachable")
+    return PostingStopped(
+        state, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    )

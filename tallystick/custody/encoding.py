@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def _transfers(judgement: Judgement, posted: NDArray[np.int64], book: int) -> by
     at = np.where(batch.at == 0, judgement.now, batch.at)[posted]
     value_date = np.where(batch.value_date == 0, judgement.today, batch.value_date)[posted]
     settled = judgement.pending_position[posted] != 0
-    columns = {
+    columns: dict[str, Any] = {
         "book_id": book,
         "position": judgement.position[posted],
         "id": np.frombuffer(batch.ids, "V16")[posted],
@@ -101,7 +102,7 @@ def _transfers(judgement: Judgement, posted: NDArray[np.int64], book: int) -> by
     }
     expires = batch.expires[posted]
     balancing = batch.balancing[posted]
-    nullable = {
+    nullable: dict[str, Any] = {
         "authorisation": judgement.authorisation[posted],
         "pending_position": judgement.pending_position[posted],
         "reverses_position": judgement.reverses_position[posted],
@@ -122,7 +123,9 @@ def _transfers(judgement: Judgement, posted: NDArray[np.int64], book: int) -> by
         ],
         axis=1,
     )
-    texts = [None if (column := getattr(batch, name)) is None else [column[i] for i in posted] for name in _TEXTS]
+    texts = [
+        None if (column := getattr(batch, name)) is None else [column[i] for i in posted] for name in _TEXTS
+    ]
     tails = None if all(column is None for column in texts) else _tails(texts, count)
     empty_tail = b"\xff\xff\xff\xff" * len(_TEXTS)
 
@@ -130,7 +133,14 @@ def _transfers(judgement: Judgement, posted: NDArray[np.int64], book: int) -> by
     shape = given @ (1 << np.arange(len(_NULLABLE)))
     shapes = np.unique(shape)
     if len(shapes) == 1 and tails is None:
-        return _rows(columns, nullable, given[0] if count else np.zeros(len(_NULLABLE), np.bool_), np.s_[:], count, True)
+        return _rows(
+            columns,
+            nullable,
+            given[0] if count else np.zeros(len(_NULLABLE), np.bool_),
+            np.s_[:],
+            count,
+            True,
+        )
     rows: list[bytes] = [b""] * count
     for one in shapes:
         where = np.flatnonzero(shape == one)

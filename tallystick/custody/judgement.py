@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,11 +88,13 @@ class Judgement:
     @property
     def is_posted(self) -> NDArray[np.bool_]:
         """Posted by this batch: neither refused nor a repetition."""
-        return (self.refusal == 0) & ~self.replayed
+        posted: NDArray[np.bool_] = (self.refusal == 0) & ~self.replayed
+        return posted
 
     @property
     def is_newly_refused(self) -> NDArray[np.bool_]:
-        return (self.refusal != 0) & ~self.replayed
+        refused: NDArray[np.bool_] = (self.refusal != 0) & ~self.replayed
+        return refused
 
 
 def content(batch: Batch, i: int) -> bytes:
@@ -173,7 +176,9 @@ def at_once(memory: Memory, batch: Batch, now: int, today: int) -> Judgement | N
             return None
         if batch.payee is not None or book.has_payee[row].any():
             payee = batch.payee or [None] * count
-            if any((payee[i] or "") != book.payee[r] for i, r in zip(which.tolist(), row.tolist(), strict=True)):
+            if any(
+                (payee[i] or "") != book.payee[r] for i, r in zip(which.tolist(), row.tolist(), strict=True)
+            ):
                 return None
         # Uses in the order of the batch: running count and running sum within each authorisation.
         order = np.argsort(row, kind="stable")
@@ -271,10 +276,18 @@ class _InOrder:
         self.pending_ids = transfers.sixteens(batch.pending) if batch.pending else None
         self.reverses_ids = transfers.sixteens(batch.reverses) if batch.reverses else None
         self.kind, self.code = batch.kind.tolist(), batch.code.tolist()
-        self.debit, self.credit, self.amount = batch.debit.tolist(), batch.credit.tolist(), batch.amount.tolist()
+        self.debit, self.credit, self.amount = (
+            batch.debit.tolist(),
+            batch.credit.tolist(),
+            batch.amount.tolist(),
+        )
         self.authorisation = batch.authorisation.tolist()
         self.balancing, self.linked = batch.balancing.tolist(), batch.linked.tolist()
-        self.expires, self.at, self.value_date = batch.expires.tolist(), batch.at.tolist(), batch.value_date.tolist()
+        self.expires, self.at, self.value_date = (
+            batch.expires.tolist(),
+            batch.at.tolist(),
+            batch.value_date.tolist(),
+        )
         self.refusal = [0] * count
         self.replayed = [False] * count
         self.position = [0] * count
@@ -282,9 +295,13 @@ class _InOrder:
         self.recorded_at = [now] * count
         self.after: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((0, 0, 0, 0), (0, 0, 0, 0))] * count
         self.use, self.used = [0] * count, [0] * count
-        self.pending_position, self.reverses_position, self.chain_position = [0] * count, [0] * count, [0] * count
+        self.pending_position, self.reverses_position, self.chain_position = (
+            [0] * count,
+            [0] * count,
+            [0] * count,
+        )
         self.next_position = memory.last_position + 1
-        self.undo: list[tuple[str, object, object]] = []
+        self.undo: list[tuple[str, Any, Any]] = []
         self.in_chain, self.chain_of = False, 0
 
     def judged(self) -> Judgement:
@@ -398,7 +415,12 @@ class _InOrder:
                 return REFUSAL[errors.PendingNotExpired]
             if amount > pending.amount:
                 return REFUSAL[errors.AmountExceedsPending]
-            debit, credit, code, authorisation = pending.debit, pending.credit, pending.code, pending.authorisation
+            debit, credit, code, authorisation = (
+                pending.debit,
+                pending.credit,
+                pending.code,
+                pending.authorisation,
+            )
             amount = pending.amount if kind != POST_PENDING else amount or pending.amount
         accounts = memory.accounts
         debit_row, credit_row = accounts.index[debit], accounts.index[credit]
@@ -412,7 +434,11 @@ class _InOrder:
             reverses = memory.known.get(self.reverses_ids[i])
             if reverses is None:
                 return REFUSAL[errors.ReversedUnknown]
-            if kind != POSTED or reverses.kind not in (POSTED, POST_PENDING) or reverses.reverses_id is not None:
+            if (
+                kind != POSTED
+                or reverses.kind not in (POSTED, POST_PENDING)
+                or reverses.reverses_id is not None
+            ):
                 return REFUSAL[errors.NotReversible]
             if (debit, credit, amount) != (reverses.credit, reverses.debit, reverses.amount):
                 return REFUSAL[errors.ReversalDiffers]
@@ -461,7 +487,11 @@ class _InOrder:
         credit_normal_credit = bool(accounts.is_credit_normal[credit_row])
         # What the debited account can give, and the credited one take; None where there is no limit.
         if debit_normal_credit:
-            gives = d[CREDITS_POSTED] - d[DEBITS_POSTED] - d[DEBITS_PENDING] if accounts.is_limited[debit_row] else None
+            gives = (
+                d[CREDITS_POSTED] - d[DEBITS_POSTED] - d[DEBITS_PENDING]
+                if accounts.is_limited[debit_row]
+                else None
+            )
         else:
             ceiling = int(accounts.ceiling[debit_row])
             room = ceiling - (d[DEBITS_POSTED] + d[DEBITS_PENDING] - d[CREDITS_POSTED])
@@ -471,7 +501,11 @@ class _InOrder:
             room = ceiling - (c[CREDITS_POSTED] + c[CREDITS_PENDING] - c[DEBITS_POSTED])
             takes = None if ceiling == NO_CEILING else room
         else:
-            takes = c[DEBITS_POSTED] - c[CREDITS_POSTED] - c[CREDITS_PENDING] if accounts.is_limited[credit_row] else None
+            takes = (
+                c[DEBITS_POSTED] - c[CREDITS_POSTED] - c[CREDITS_PENDING]
+                if accounts.is_limited[credit_row]
+                else None
+            )
         if self.balancing[i]:
             limit = gives if self.balancing[i] == 1 else takes
             if limit is not None:
@@ -483,7 +517,10 @@ class _InOrder:
         if amount == 0:
             return REFUSAL[errors.NothingAvailable]
         if not settles:
-            if max(d[DEBITS_POSTED] + d[DEBITS_PENDING], c[CREDITS_POSTED] + c[CREDITS_PENDING]) + amount > BALANCE_MAX:
+            if (
+                max(d[DEBITS_POSTED] + d[DEBITS_PENDING], c[CREDITS_POSTED] + c[CREDITS_PENDING]) + amount
+                > BALANCE_MAX
+            ):
                 return REFUSAL[errors.TurnoverTooLarge]
             if gives is not None and gives < amount and debit_normal_credit:
                 return REFUSAL[errors.InsufficientFunds]
@@ -520,7 +557,12 @@ class _InOrder:
             self.reverses_position[i] = reverses.position
         self.position[i], self.moved[i] = self.next_position, amount
         self.next_position += 1
-        self.debit[i], self.credit[i], self.code[i], self.authorisation[i] = debit, credit, code, authorisation
+        self.debit[i], self.credit[i], self.code[i], self.authorisation[i] = (
+            debit,
+            credit,
+            code,
+            authorisation,
+        )
         self.after[i] = (tuple(d), tuple(c))
         self._know(i, amount)
         return 0
@@ -673,11 +715,11 @@ class _InOrder:
         """Take back what the chain has changed, last change first."""
         for what, where, value in reversed(self.undo):
             if what == "know":
-                del self.memory.known[where]  # type: ignore[arg-type]
+                del self.memory.known[where]
             elif what == "totals":
-                self.memory.accounts.totals[where] = value  # type: ignore[index]
+                self.memory.accounts.totals[where] = value
             elif what == "cell":
-                column, row = where  # type: ignore[misc]
+                column, row = where
                 column[row] = value
             else:
                 setattr(where, what, value)

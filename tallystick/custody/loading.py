@@ -150,16 +150,16 @@ def known(connection: Connection, memory: Memory, ids: Iterable[bytes]) -> None:
 
 def refused(connection: Connection, memory: Memory, ids: Iterable[bytes]) -> None:
     """Know those of these ids that were refused."""
-    sql = "select transfer_id, code, content from custody_transfer_refusal where transfer_id = any(%s::uuid[])"
+    sql = (
+        "select transfer_id, code, content from custody_transfer_refusal where transfer_id = any(%s::uuid[])"
+    )
     for transfer_id, code, content in connection.execute(sql, [[raw.hex() for raw in ids]]).fetchall():
-        memory.refused[transfer_id.bytes] = RefusedBefore(_REFUSAL[code], bytes(content))  # type: ignore
+        memory.refused[transfer_id.bytes] = RefusedBefore(_REFUSAL[code], bytes(content))  # type: ignore[attr-defined,call-overload,index]
 
 
 def touched_since(connection: Connection, book: int, position: int) -> tuple[set[int], set[int]]:
     """The accounts and authorisations that transfers after this position touched."""
-    sql = (
-        "select debit_account, credit_account, authorisation from custody_transfer where book_id = %s and position > %s"
-    )
+    sql = "select debit_account, credit_account, authorisation from custody_transfer where book_id = %s and position > %s"
     moved: set[int] = set()
     used: set[int] = set()
     for debit, credit, authorisation in connection.execute(sql, [book, position]).fetchall():
@@ -175,7 +175,8 @@ def changed_since(connection: Connection, book: int, changes: tuple[int, int]) -
         "select account_id from custody_account_state where book_id = %s and id > %s", [book, changes[0]]
     ).fetchall()
     withdrawn = connection.execute(
-        "select authorisation from custody_authorisation_withdrawal where book_id = %s and id > %s", [book, changes[1]]
+        "select authorisation from custody_authorisation_withdrawal where book_id = %s and id > %s",
+        [book, changes[1]],
     ).fetchall()
     return {row[0] for row in states}, {row[0] for row in withdrawn}  # type: ignore[misc]
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -54,7 +54,9 @@ def connect(db: Db) -> Callable[[], Connection]:
     """How to open a connection as the ledger's writer; the parameters are those of now."""
     parameters = connections[writer_alias(db)].get_connection_params()
     wanted = {
-        name: parameters[name] for name in ("dbname", "user", "password", "host", "port", "options") if parameters.get(name)
+        name: parameters[name]
+        for name in ("dbname", "user", "password", "host", "port", "options")
+        if parameters.get(name)
     }
     return lambda: psycopg.connect(**wanted, application_name="tallystick posting")
 
@@ -79,7 +81,9 @@ class InProcess:
         try:
             return self.submit(db, book, batch, actor=actor, now=now).result(ANSWER_SECONDS_MAX)
         except TimeoutError:
-            raise OutcomeUnknown("busy", f"no answer within {ANSWER_SECONDS_MAX:.0f} s; ask again with the same ids") from None
+            raise OutcomeUnknown(
+                "busy", f"no answer within {ANSWER_SECONDS_MAX:.0f} s; ask again with the same ids"
+            ) from None
 
     def close(self) -> None:
         """Finish what was asked for and close the connections."""
@@ -149,7 +153,7 @@ class OverSocket:
             columns={name: np.ascontiguousarray(getattr(batch, name)).tobytes() for name in _NUMBERS},
             pending=batch.pending,
             reverses=batch.reverses,
-            **{  # type: ignore[arg-type]
+            **{
                 name: None if (column := getattr(batch, name)) is None else list(column)
                 for name in ("reference", "payee", "reason", "metadata")
             },
@@ -165,13 +169,17 @@ class OverSocket:
             ) from error
         if reply is None:
             self._drop()
-            raise OutcomeUnknown("posting_unreachable", "the posting process went away; ask again with the same ids")
+            raise OutcomeUnknown(
+                "posting_unreachable", "the posting process went away; ask again with the same ids"
+            )
         answer = _ANSWER.decode(reply)
         if answer.stopped is not None:
             raise (OutcomeUnknown if answer.is_unknown else PostingStopped)(*answer.stopped)
         if answer.fault:
             raise RuntimeError(answer.fault)
-        columns = {name: np.frombuffer(answer.columns[name], kind) for name, kind in _RESULT_TYPES.items()}
+        columns: dict[str, Any] = {
+            name: np.frombuffer(answer.columns[name], kind) for name, kind in _RESULT_TYPES.items()
+        }
         return Results(**{**columns, "after": columns["after"].reshape(-1, 2, 4)})
 
     def _connection(self) -> socket.socket:
@@ -185,7 +193,9 @@ class OverSocket:
             try:
                 kept.connect(str(self.path))
             except OSError as error:
-                raise PostingStopped("posting_unreachable", f"the posting process does not answer: {error}") from error
+                raise PostingStopped(
+                    "posting_unreachable", f"the posting process does not answer: {error}"
+                ) from error
             self._local.connection = kept
         return kept
 
@@ -200,7 +210,9 @@ def serve(path: Path, within: InProcess) -> socketserver.BaseServer:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             # Only processes of this user, or root's, may post.
-            credentials = self.request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            credentials = self.request.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+            )
             if struct.unpack("3i", credentials)[1] not in (os.geteuid(), 0):
                 return
             try:
@@ -226,7 +238,7 @@ def _answered(within: InProcess, frame: bytes) -> _Answer:
     ask = _ASK.decode(frame)
     batch = Batch(
         ids=ask.ids,
-        **{name: np.frombuffer(ask.columns[name], kind) for name, kind in _BATCH_TYPES.items()},  # type: ignore[arg-type]
+        **{name: np.frombuffer(ask.columns[name], kind) for name, kind in _BATCH_TYPES.items()},
         pending=ask.pending,
         reverses=ask.reverses,
         reference=ask.reference,
@@ -237,10 +249,14 @@ def _answered(within: InProcess, frame: bytes) -> _Answer:
     try:
         results = within.post(Db(ask.db), BookId(ask.book), batch, actor=ask.actor, now=ask.now)
     except PostingStopped as stopped:
-        return _Answer(stopped=(stopped.state, stopped.detail), is_unknown=isinstance(stopped, OutcomeUnknown))
+        return _Answer(
+            stopped=(stopped.state, stopped.detail), is_unknown=isinstance(stopped, OutcomeUnknown)
+        )
     except Exception as error:
         return _Answer(fault=f"{type(error).__name__}: {error}")
-    return _Answer(columns={name: np.ascontiguousarray(getattr(results, name)).tobytes() for name in _RESULT_TYPES})
+    return _Answer(
+        columns={name: np.ascontiguousarray(getattr(results, name)).tobytes() for name in _RESULT_TYPES}
+    )
 
 
 def _send(connection: socket.socket, frame: bytes) -> None:
@@ -294,7 +310,7 @@ def in_process() -> InProcess:
 
 def gateway() -> Gateway:
     """The way to the writer that this process uses: what `use` or the settings say, else its own writers."""
-    global _gateway  # noqa: PLW0603
+    global _gateway
     if _gateway is None and not settings.POSTING_IN_PROCESS:
         _gateway = OverSocket(settings.POSTING_SOCKET)
     return _gateway or _in_process
@@ -302,7 +318,7 @@ def gateway() -> Gateway:
 
 def use(chosen: Gateway | None) -> None:
     """Choose the way for this process; None: its own writers."""
-    global _gateway  # noqa: PLW0603
+    global _gateway
     _gateway = chosen
 
 

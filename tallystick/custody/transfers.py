@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -46,7 +46,9 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _TRANSFER = re.compile(r"^(?:trf_)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})$")
 
 
-class TransferRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class TransferRequest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One transfer as a caller writes it. `id` is a UUID, best version 7, with or without `trf_`.
 
     To settle a pending transfer, `kind` says how, `pending_id` which; accounts may be left out, and the
@@ -216,7 +218,10 @@ def row(request: TransferRequest, index: int = 0) -> Row:
             field, expected = "balancing", "left out: only posted and pending transfers balance"
             raise ValueError
         if request.expires_at is not None:
-            field, expected = "expires_at", "a time with its zone, between 1990 and 2200, for kind pending only"
+            field, expected = (
+                "expires_at",
+                "a time with its zone, between 1990 and 2200, for kind pending only",
+            )
             if request.kind != "pending":
                 raise ValueError
             expires = _instant(request.expires_at)
@@ -346,7 +351,8 @@ def joined(batches: Sequence[Batch]) -> Batch:
         else None
         for name in ("pending", "reverses")
     }
-    return replace(batches[0], ids=b"".join(batch.ids for batch in batches), **arrays, **texts, **blobs)
+    columns: dict[str, Any] = {**arrays, **texts, **blobs}
+    return replace(batches[0], ids=b"".join(batch.ids for batch in batches), **columns)
 
 
 def request_json(batch: Batch, i: int) -> str:
@@ -373,14 +379,18 @@ def request_of(batch: Batch, i: int) -> TransferRequest:
         credit_account=numbers.account_text(int(batch.credit[i])) if batch.credit[i] else None,
         amount_minor=int(batch.amount[i]) or None,
         code=codes.Code(int(batch.code[i])).text if batch.code[i] else None,
-        authorisation=numbers.authorisation_text(int(batch.authorisation[i])) if batch.authorisation[i] else None,
+        authorisation=numbers.authorisation_text(int(batch.authorisation[i]))
+        if batch.authorisation[i]
+        else None,
         pending_id=id_of(batch.pending),
         reverses_id=id_of(batch.reverses),
         linked=bool(batch.linked[i]),
-        balancing=(None, "debit", "credit")[int(batch.balancing[i])],  # type: ignore[arg-type]
+        balancing=(None, "debit", "credit")[int(batch.balancing[i])],
         expires_at=moment(int(batch.expires[i])) if batch.expires[i] else None,
         at=moment(int(batch.at[i])) if batch.at[i] else None,
-        value_date=date.fromordinal(_EPOCH.toordinal() + int(batch.value_date[i])) if batch.value_date[i] else None,
+        value_date=date.fromordinal(_EPOCH.toordinal() + int(batch.value_date[i]))
+        if batch.value_date[i]
+        else None,
         reference=text(batch.reference),
         payee=text(batch.payee),
         reason=text(batch.reason),
