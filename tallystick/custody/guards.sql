@@ -345,7 +345,8 @@ $$;
 -- As for entries: small statements are compared whole at once, bulk loads within seconds. What no statement
 -- may do, however large: use more often or for more than was allowed, or come without its transfers.
 create function custody_use_allowed() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, public as
+    -- Each authorisation by its number: a plan that reads them all would cost more with every client.
+    language plpgsql security definer set search_path = pg_catalog, public set enable_seqscan = off as
 $$
 declare
     book int;
