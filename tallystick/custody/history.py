@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -478,16 +478,24 @@ def transfers(
         # Found through the account it debits: there are few entries there, and no index by authorisation.
         if account is None:
             account = _debited_by(db, filters.authorisation)
-    if account is not None:
-        where += ["e.account = %(account)s", "e.position > %(after)s", "e.position <= %(to)s"]
     for name in ("code", "kind", "reference", "chain_position"):
         if getattr(filters, name) is not None:
             where.append(f"t.{name} = %({name})s")
-    source = "" if account is None else "join custody_entry e on e.position = t.position"
-    order = f"{'t' if account is None else 'e'}.position {'desc' if newest_first else 'asc'}"
+    direction = "desc" if newest_first else "asc"
+    source, order = "custody_transfer t", "t.position"
+    if account is not None:
+        # From the account's entries, in their order, whatever the planner believes: the page ends early.
+        order = "e.position"
+        source = f"""(
+            select position from custody_entry
+            where account = %(account)s and position > %(after)s and position <= %(to)s
+            order by position {direction} offset 0
+        ) e cross join lateral (
+            select * from custody_transfer where book_id = %(book)s and position = e.position offset 0
+        ) t"""  # noqa: S608 -- one of two words
     return _transfers(
         db,
-        f"{source} where {' and '.join(where)} order by {order} limit %(limit)s",
+        f"where {' and '.join(where)} order by {order} {direction} limit %(limit)s",
         {
             "book": book,
             "after": after,
@@ -500,6 +508,7 @@ def transfers(
             "reference": filters.reference,
             "chain_position": filters.chain_position,
         },
+        source=source,
     )
 
 
@@ -513,28 +522,33 @@ def daily_totals(db: Db, book: int, frm: date, to: date) -> Sequence[DailyTotal]
     with connections[db].cursor() as cursor:
         cursor.execute(
             """
-            with span as (
+            select d.day::date, c.code, t.code, t.debited / 10000 %% 10, t.credit_family, t.transfers, t.amount
+            from generate_series(%(from)s::date, %(to)s::date, interval '1 day') as d (day)
+            cross join lateral (
                 select coalesce((
                     select last_position from custody_batch
-                    where book_id = %(book)s and recorded_at < %(from)s::timestamp at time zone %(zone)s
+                    where book_id = %(book)s and recorded_at < d.day::timestamp at time zone %(zone)s
                     order by recorded_at desc, last_position desc limit 1
                 ), 0) as after, coalesce((
                     select last_position from custody_batch
-                    where book_id = %(book)s and recorded_at < %(to)s::timestamp at time zone %(zone)s
+                    where book_id = %(book)s
+                        and recorded_at < (d.day + interval '1 day')::timestamp at time zone %(zone)s
                     order by recorded_at desc, last_position desc limit 1
                 ), 0) as upto
-            )
-            select (t.recorded_at at time zone %(zone)s)::date, c.code, t.code,
-                t.debit_account / 100000000000000 %% 10, t.credit_account / 100000000000000 %% 10,
-                count(*), sum(t.amount_minor)
-            from span
-            join custody_transfer t
-                on t.book_id = %(book)s and t.position > span.after and t.position <= span.upto
-            join custody_asset c on c.number = t.debit_account / 10000000000 %% 10000
-            where t.kind in (1, 3)
-            group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+            ) span
+            cross join lateral (
+                -- Book, family and asset are the number without its last ten digits.
+                select code, debit_account / 10000000000 as debited,
+                    credit_account / 100000000000000 %% 10 as credit_family,
+                    count(*) as transfers, sum(amount_minor) as amount
+                from custody_transfer
+                where book_id = %(book)s and position > span.after and position <= span.upto and kind in (1, 3)
+                group by 1, 2, 3
+            ) t
+            join custody_asset c on c.number = t.debited %% 10000
+            order by 1, 2, 3, 4, 5
             """,
-            {"book": book, "zone": zone, "from": frm, "to": to + timedelta(days=1)},
+            {"book": book, "zone": zone, "from": frm, "to": to},
         )
         return [
             DailyTotal(
@@ -615,18 +629,19 @@ _TRANSFERS = """
 select t.book_id, t.position, t.id, t.kind, t.code, t.debit_account, t.credit_account, t.amount_minor,
     t.value_date, t.at, t.recorded_at, t.authorisation, t.pending_position, t.reverses_position,
     t.chain_position, t.expires_at, t.reference, t.payee, t.reason, t.metadata
-from custody_transfer t
+from
 """
 
 
 def _transfers(
-    db: Db, rest: str, parameters: Mapping[str, int | str | UUID | list[UUID] | None]
+    db: Db,
+    rest: str,
+    parameters: Mapping[str, int | str | UUID | list[UUID] | None],
+    *,
+    source: str = "custody_transfer t",
 ) -> list[Transfer]:
     with connections[db].cursor() as cursor:
-        cursor.execute(
-            f"{_TRANSFERS} {rest}",
-            parameters,
-        )
+        cursor.execute(f"{_TRANSFERS} {source} {rest}", parameters)
         found = [list(row) for row in cursor.fetchall()]
     for row in found:
         row[2:5] = asked.id_text(row[2].bytes), TransferKind(row[3]), codes.Code(row[4])
