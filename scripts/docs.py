@@ -170,7 +170,7 @@ def refusals() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in sorted(PACKAGE.rglob("errors.py"), key=lambda path: str(path.parent))
-        if path.relative_to(PACKAGE).parts[0] in {"custody", "identity", "evidence", "core"}
+        if path.relative_to(PACKAGE).parts[0] in {"api", "custody", "identity", "evidence", "core"}
     ]
     for name in names:
         # All of them, before any is asked what is derived from it.
@@ -217,11 +217,23 @@ def decisions_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def openapi_document() -> str:
+    """`docs/reference/openapi.json`: the API's own description of itself."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tallystick.settings")
+    import django
+
+    django.setup()
+    from tallystick.api import urls
+
+    return urls.document_bytes().decode()
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/decisions/README.md": decisions_page,
     "docs/map.md": map_page,
     "docs/reference/cli.md": cli_page,
     "docs/reference/json-schemas.md": schemas_page,
+    "docs/reference/openapi.json": openapi_document,
     "docs/reference/refusals.md": refusals_page,
 }
 

@@ -237,7 +237,9 @@ def show_account(request: HttpRequest, account: words.AccountId) -> object:
     return _account(reach.account(APP, words.account(account), actor=door.actor(request)))
 
 
-@router.get("/accounts/{account}/states", response=States, summary="What an account let through, and since when")
+@router.get(
+    "/accounts/{account}/states", response=States, summary="What an account let through, and since when"
+)
 def list_states(request: HttpRequest, account: words.AccountId) -> object:
     found = reach.account(APP, words.account(account), actor=door.actor(request))
     return {
@@ -246,7 +248,9 @@ def list_states(request: HttpRequest, account: words.AccountId) -> object:
     }
 
 
-@router.post("/accounts/{account}/states", response={201: State}, summary="Freeze, unfreeze or close; set limits")
+@router.post(
+    "/accounts/{account}/states", response={201: State}, summary="Freeze, unfreeze or close; set limits"
+)
 def change_state(request: HttpRequest, account: words.AccountId, payload: NewState) -> object:
     """It holds from the next transfer on."""
     actor = door.actor(request)
@@ -355,10 +359,10 @@ def _line(line: history.Line) -> dict[str, object]:
         "reference": line.reference,
         "payee": line.payee,
         "reason": line.reason,
-        "authorisation": None if line.authorisation is None else numbers.authorisation_text(line.authorisation),
+        "authorisation": None
+        if line.authorisation is None
+        else numbers.authorisation_text(line.authorisation),
         "metadata": None if line.metadata is None else msgspec.json.decode(line.metadata),
         "balance_minor": line.balance_minor,
         "available_minor": line.available_minor,
     }
-
-

@@ -229,7 +229,9 @@ def list_uses(request: HttpRequest, authorisation: words.AuthorisationId) -> obj
 
 
 @router.post(
-    "/authorisations/{authorisation}/withdrawal", response={201: Authorisation}, summary="Withdraw an authorisation"
+    "/authorisations/{authorisation}/withdrawal",
+    response={201: Authorisation},
+    summary="Withdraw an authorisation",
 )
 def withdraw(request: HttpRequest, authorisation: words.AuthorisationId, payload: Withdrawal) -> object:
     """It holds from the next transfer on. What is held for pending transfers stays held."""
@@ -250,7 +252,9 @@ def register_key(request: HttpRequest, payload: NewKey) -> object:
     """By the client alone: whoever can register a key for somebody can sign in their name."""
     actor = door.actor(request)
     key = _raw(payload.public_key, "public_key", 32)
-    return Status(201, _key(instructions.register_key(APP, _client(actor), key, actor=actor, now=timezone.now())))
+    return Status(
+        201, _key(instructions.register_key(APP, _client(actor), key, actor=actor, now=timezone.now()))
+    )
 
 
 def _client(actor: Actor) -> str:

@@ -125,7 +125,9 @@ def _refusal_of_line(body: bytes) -> errors.Turned | None:
     return None
 
 
-def _refusal(wrong: Exception, *, what: str, index: int | None = None, line: int | None = None) -> errors.Turned:
+def _refusal(
+    wrong: Exception, *, what: str, index: int | None = None, line: int | None = None
+) -> errors.Turned:
     """The decoder's complaint as a refusal that names the place."""
     place: dict[str, object] = {}
     if line is not None:
@@ -146,7 +148,9 @@ def _refusal(wrong: Exception, *, what: str, index: int | None = None, line: int
     else:
         expected = _expected(message)
     where = f"line {line}" if line is not None else f"{what} {place['index']}" if place else what
-    return errors.RequestMalformed(where=where, field=".".join(names) if names else what, expected=expected, **place)
+    return errors.RequestMalformed(
+        where=where, field=".".join(names) if names else what, expected=expected, **place
+    )
 
 
 def _expected(message: str) -> str:

@@ -86,7 +86,7 @@ def _of_session(request: HttpRequest) -> Actor:
 class _Csrf(CsrfViewMiddleware):
     """Django's own check, that says why it fails and answers nothing itself."""
 
-    def _reject(self, request: HttpRequest, reason: str) -> str:  # type: ignore[override]
+    def _reject(self, request: HttpRequest, reason: str) -> str:
         return reason.rstrip(".")
 
 

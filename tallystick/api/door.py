@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -147,4 +147,3 @@ def _record(request: HttpRequest, denial: AccessDenied) -> None:
     except DatabaseError:
         # The refusal stands whether or not it could be written down; the operator is told.
         _LOG.exception("a refused request could not be recorded")
-

@@ -44,7 +44,18 @@ _AUTHORISATION = "^ath_[0-9]{17}[1-4]$"
 _TEXT = "^[^\\u0000-\\u001f\\u007f]*$"
 
 _ACCOUNTS = ("debit_account", "credit_account")
-_ALWAYS = ("id", "linked", "at", "value_date", "reference", "payee", "reason", "metadata", "authorisation", "code")
+_ALWAYS = (
+    "id",
+    "linked",
+    "at",
+    "value_date",
+    "reference",
+    "payee",
+    "reason",
+    "metadata",
+    "authorisation",
+    "code",
+)
 _FORMS: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     # Name, kind, what it is; needed, and allowed beside what always is.
     (
@@ -114,7 +125,11 @@ def _document(api: NinjaAPI) -> Json:
         "paths": dict(sorted(paths.items())),
         "components": {
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "tallystick identity api-token issue"},
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "tallystick identity api-token issue",
+                },
                 "session": {"type": "apiKey", "in": "cookie", "name": "__Host-session"},
             },
             "responses": {"Problem": _problem_response()},
@@ -172,8 +187,14 @@ def _components() -> Json:
         "enum": ["debit", "credit"],
         "description": "as much as this side allows, up to amount_minor",
     }
-    fields["amount_minor"] = {key: value for key, value in _without_null(fields["amount_minor"]).items() if key != "default"}
-    fields["linked"] = {"type": "boolean", "default": False, "description": "chained to the next: all or none"}
+    fields["amount_minor"] = {
+        key: value for key, value in _without_null(fields["amount_minor"]).items() if key != "default"
+    }
+    fields["linked"] = {
+        "type": "boolean",
+        "default": False,
+        "description": "chained to the next: all or none",
+    }
     for name, kind, about, needed, allowed in _FORMS:
         told = {**{each: fields[each] for each in ("id", *needed, *allowed, *_ALWAYS) if each != "kind"}}
         components[name] = {

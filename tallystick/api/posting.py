@@ -130,9 +130,7 @@ def answers(requested: Sequence[TransferRequest], results: ledger.Results) -> li
         moment = moments.get(recorded_at)
         if moment is None:
             moment = moments[recorded_at] = transfers.moment(recorded_at)
-        told.append(
-            Accepted(asked.id, position, amount, moment, replayed, Totals(*debit), Totals(*credit))
-        )
+        told.append(Accepted(asked.id, position, amount, moment, replayed, Totals(*debit), Totals(*credit)))
     return told
 
 

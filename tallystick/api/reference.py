@@ -26,7 +26,8 @@ def page(document: Json) -> str:
             '<!doctype html>\n<html lang="{}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{}</title>'
             '<link rel="stylesheet" href="{}"></head><body class="reference"><main>'
-            '<h1>{}</h1>{}<p><a href="openapi.json">openapi.json</a></p><nav><ul>{}</ul></nav>{}<h2 id="forms">{}</h2>{}'
+            '<h1>{}</h1>{}<p><a href="openapi.json">openapi.json</a></p><nav><ul>{}</ul></nav>{}'
+            '<h2 id="forms">{}</h2>{}'
             "</main></body></html>\n",
             get_language() or "en",
             _("Tallystick API"),
@@ -38,7 +39,11 @@ def page(document: Json) -> str:
                 "\n",
                 '<h2 id="{}">{}</h2>{}',
                 (
-                    (_anchor(tag), tag, format_html_join("\n", "{}", ((_operation(base, *each),) for each in some)))
+                    (
+                        _anchor(tag),
+                        tag,
+                        format_html_join("\n", "{}", ((_operation(base, *each),) for each in some)),
+                    )
                     for tag, some in grouped.items()
                 ),
             ),
@@ -83,7 +88,12 @@ def _operation(base: str, method: str, place: str, operation: Json) -> SafeStrin
         _table((_("Parameter"), _("In"), _("Form"), _("Meaning")), rows) if rows else "",
         _contents_of(_("Takes"), operation.get("requestBody", {})),
         format_html_join(
-            "", "{}", ((_contents_of(f"{_('Gives')} {status}", each),) for status, each in operation["responses"].items())
+            "",
+            "{}",
+            (
+                (_contents_of(f"{_('Gives')} {status}", each),)
+                for status, each in operation["responses"].items()
+            ),
         ),
     )
 

@@ -163,9 +163,7 @@ def look_up(request: HttpRequest, payload: Ids) -> object:
     there = {each.id for each in found}
     return {
         "transfers": [_transfer(each) for each in found],
-        "missing": [
-            text for text, full in zip(payload.ids, spelled, strict=True) if full not in there
-        ],
+        "missing": [text for text, full in zip(payload.ids, spelled, strict=True) if full not in there],
     }
 
 

@@ -49,11 +49,16 @@ class Writer(BaseRenderer):
 
 
 api = NinjaAPI(
-    title="Tallystick", urls_namespace="api-v1", openapi_url=None, docs_url=None, parser=Reader(), renderer=Writer()
+    title="Tallystick",
+    urls_namespace="api-v1",
+    openapi_url=None,
+    docs_url=None,
+    parser=Reader(),
+    renderer=Writer(),
 )
 
 
-def _raised(_: HttpRequest, failure: Exception) -> HttpResponse:
+def _raised(_: HttpRequest, failure: Exception | type[Exception]) -> HttpResponse:
     raise failure
 
 
@@ -87,11 +92,12 @@ def _both(many: door.View, listed: door.View) -> door.View:
 
 def document(request: HttpRequest) -> HttpResponse:
     """The OpenAPI document."""
-    return HttpResponse(_document(), content_type="application/json")
+    return HttpResponse(document_bytes(), content_type="application/json")
 
 
 @functools.cache
-def _document() -> bytes:
+def document_bytes() -> bytes:
+    """The document as it is served, and kept in the manual."""
     return json.dumps(openapi.document(api), ensure_ascii=False, indent=2).encode() + b"\n"
 
 

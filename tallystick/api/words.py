@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from tallystick.core.money import AMOUNT_MAX, BALANCE_MAX
 from tallystick.custody import codes, errors, numbers
@@ -21,7 +21,9 @@ LIMIT_MAX = 1000
 """The most rows of one page."""
 
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,18}")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _EARLIEST, _LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +45,12 @@ def _moment(given: object) -> object:
         if _EARLIEST <= found < _LATEST:
             return found
     raise ValueError("must be a time with its zone between 1990 and 2200, such as 2026-03-01T09:30:00+08:00")
+
+
+def _code(given: str) -> str:
+    if given not in codes.BY_TEXT:
+        raise ValueError(f"must be one of {', '.join(codes.BY_TEXT)}")
+    return given
 
 
 BookNumber = Annotated[int, Field(ge=1, le=numbers.BOOK_MAX), BeforeValidator(_number)]
@@ -68,7 +76,7 @@ Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX, description="whole minor unit
 Limit_ = Annotated[int, Field(ge=0, le=BALANCE_MAX)]
 FamilyName = Literal["client", "own", "external", "suspense"]
 StatusName = Literal["open", "debits_frozen", "credits_frozen", "frozen", "closed"]
-CodeName = Literal[tuple(codes.BY_TEXT)]  # type: ignore[valid-type]
+CodeName = Annotated[str, AfterValidator(_code), Field(json_schema_extra={"enum": list(codes.BY_TEXT)})]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
 
 assert set(StatusName.__args__) == set(AccountStatus.values)  # type: ignore[attr-defined]

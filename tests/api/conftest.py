@@ -67,7 +67,14 @@ class Caller:
     client: Client = field(default_factory=lambda: Client(SERVER_NAME="localhost"))
     headers: dict[str, str] = field(default_factory=lambda: {"Accept-Language": "en"})
 
-    def ask(self, method: str, path: str, body: bytes | None = None, media: str = "application/json", **headers: str) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        media: str = "application/json",
+        **headers: str,
+    ) -> Answer:
         sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if self.token is not None and "Authorization" not in sent:
             sent["Authorization"] = f"Bearer {self.token}"
@@ -215,7 +222,10 @@ def house(ledger_database_module: object) -> Iterator[House]:
     )
     first = made.operations.post(
         "books/1/transfers",
-        [made.top_up(amount_minor=10_000_000), made.top_up(amount_minor=5_000_000, credit_account=made.li_account)],
+        [
+            made.top_up(amount_minor=10_000_000),
+            made.top_up(amount_minor=5_000_000, credit_account=made.li_account),
+        ],
     )
     assert first.status == 200, first.content
     assert first.json["accepted"] == 2, first.content

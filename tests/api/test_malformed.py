@@ -20,34 +20,126 @@ THERE = "acc_001101560000000001"
 
 # Field, what is written there (`...`: it is left out), and for some what else is written beside it.
 FIELDS: list[tuple[str, object, dict[str, object]]] = [
-    *(("id", value, {}) for value in (
-        ..., None, 7, "", "1", "trf_", "acc_001101560000000001", "trf_01930b5e", f"{ID}0", ID[:-1],
-        ID.upper(), ID.replace("-", "_"), f" {ID}", f"{ID}\n", f"urn:uuid:{ID[4:]}", f"{{{ID[4:]}}}",
-        "trf_00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000", [ID], {"id": ID},
-        "trf_" + "g" * 32, "TRF_" + ID[4:], ID.replace("0", "０"), True, 1.5,
-    )),
-    *(("amount_minor", value, {}) for value in (
-        ..., None, 0, -1, 1.5, 1.0, "100", "", True, [100], {"minor": 100}, 10**15 + 1, 2**63, 10**30, -(2**63),
-    )),
-    *(("debit_account", value, {}) for value in (
-        ..., None, 1, "", "acc_", "acc_1", THERE[:-1], THERE + "0", THERE[4:], THERE.upper(), f"{THERE}\n",
-        "acc_000101560000000001", "acc_900101560000000001", "acc_001001560000000001", "acc_001501560000000001",
-        "acc_00110156000000000１", "ath_000000000100000011", [THERE], "acc_-01101560000000001",
-    )),
-    *(("credit_account", value, {}) for value in (..., None, False, "acc_x", {"account": THERE}, "acc_" + "9" * 18)),
-    *(("code", value, {}) for value in (..., None, "", "TOP_UP", "top-up", "topup", 1, ["top_up"], "top_up ", "unknown")),
-    *(("authorisation", value, {}) for value in (1, "", "ath_1", "ath_000000000100000010", "ath_000000000100000015", THERE, [])),
+    *(
+        ("id", value, {})
+        for value in (
+            ...,
+            None,
+            7,
+            "",
+            "1",
+            "trf_",
+            "acc_001101560000000001",
+            "trf_01930b5e",
+            f"{ID}0",
+            ID[:-1],
+            ID.upper(),
+            ID.replace("-", "_"),
+            f" {ID}",
+            f"{ID}\n",
+            f"urn:uuid:{ID[4:]}",
+            f"{{{ID[4:]}}}",
+            "trf_00000000-0000-0000-0000-000000000000",
+            "00000000000000000000000000000000",
+            [ID],
+            {"id": ID},
+            "trf_" + "g" * 32,
+            "TRF_" + ID[4:],
+            ID.replace("0", "０"),
+            True,
+            1.5,
+        )
+    ),
+    *(
+        ("amount_minor", value, {})
+        for value in (
+            ...,
+            None,
+            0,
+            -1,
+            1.5,
+            1.0,
+            "100",
+            "",
+            True,
+            [100],
+            {"minor": 100},
+            10**15 + 1,
+            2**63,
+            10**30,
+            -(2**63),
+        )
+    ),
+    *(
+        ("debit_account", value, {})
+        for value in (
+            ...,
+            None,
+            1,
+            "",
+            "acc_",
+            "acc_1",
+            THERE[:-1],
+            THERE + "0",
+            THERE[4:],
+            THERE.upper(),
+            f"{THERE}\n",
+            "acc_000101560000000001",
+            "acc_900101560000000001",
+            "acc_001001560000000001",
+            "acc_001501560000000001",
+            "acc_00110156000000000１",
+            "ath_000000000100000011",
+            [THERE],
+            "acc_-01101560000000001",
+        )
+    ),
+    *(
+        ("credit_account", value, {})
+        for value in (..., None, False, "acc_x", {"account": THERE}, "acc_" + "9" * 18)
+    ),
+    *(
+        ("code", value, {})
+        for value in (..., None, "", "TOP_UP", "top-up", "topup", 1, ["top_up"], "top_up ", "unknown")
+    ),
+    *(
+        ("authorisation", value, {})
+        for value in (1, "", "ath_1", "ath_000000000100000010", "ath_000000000100000015", THERE, [])
+    ),
     *(("kind", value, {}) for value in ("", "POSTED", "expire_pending", "void", 1, ["posted"], None)),
     *(("linked", value, {}) for value in ("true", 1, None, [], "")),
     *(("balancing", value, {}) for value in ("", "both", "DEBIT", 1, True)),
-    *(("at", value, {}) for value in (
-        "", "2026-03-01", "2026-03-01T09:30:00", "2026-02-30T09:30:00Z", "2026-03-01T25:00:00Z", "1989-12-31T23:59:59Z",
-        "2200-01-01T00:00:00Z", 1767225600, "yesterday", "2026-03-01T09:30:00+25:00", ["2026-03-01T09:30:00Z"],
-        "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
-    )),
-    *(("value_date", value, {}) for value in (
-        "", "2026-02-30", "2026-03-01T00:00:00Z", "1989-12-31", "2200-01-01", 20260301, "01.03.2026", {},
-    )),
+    *(
+        ("at", value, {})
+        for value in (
+            "",
+            "2026-03-01",
+            "2026-03-01T09:30:00",
+            "2026-02-30T09:30:00Z",
+            "2026-03-01T25:00:00Z",
+            "1989-12-31T23:59:59Z",
+            "2200-01-01T00:00:00Z",
+            1767225600,
+            "yesterday",
+            "2026-03-01T09:30:00+25:00",
+            ["2026-03-01T09:30:00Z"],
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59-14:00",
+        )
+    ),
+    *(
+        ("value_date", value, {})
+        for value in (
+            "",
+            "2026-02-30",
+            "2026-03-01T00:00:00Z",
+            "1989-12-31",
+            "2200-01-01",
+            20260301,
+            "01.03.2026",
+            {},
+        )
+    ),
     *(("reference", value, {}) for value in ("", "x" * 141, 5, "a\nb", "a\n", "a\x00b", "\x7f", ["a"])),
     *(("payee", value, {}) for value in ("", "x" * 141, 5, "a\tb", {})),
     *(("reason", value, {}) for value in ("", "x" * 501, 5, "a\rb")),
@@ -64,8 +156,21 @@ FIELDS: list[tuple[str, object, dict[str, object]]] = [
     ("reverses_id", ID, {"kind": "pending"}),
     ("balancing", "debit", {"reverses_id": ID}),
     ("balancing", "debit", {"kind": "post_pending", "pending_id": ID}),
-    *((name, 1, {}) for name in ("amount", "Amount_minor", "amount_minor ", "debit", "position", "recorded_at", "", "$ref", "备注")),
-]  # fmt: skip
+    *(
+        (name, 1, {})
+        for name in (
+            "amount",
+            "Amount_minor",
+            "amount_minor ",
+            "debit",
+            "position",
+            "recorded_at",
+            "",
+            "$ref",
+            "备注",
+        )
+    ),
+]
 
 
 @dataclass
@@ -126,9 +231,18 @@ BODIES = [
     Wrong("a hexadecimal number", POST, b'[{"id": "a", "amount_minor": 0x10}]'),
     Wrong("a number with a plus", POST, b'[{"id": "a", "amount_minor": +1}]'),
     Wrong("an amount with an exponent", POST, b'[{"id": "a", "amount_minor": 1e2}]'),
-    Wrong("nested without end", POST, b'[{"id":"a","metadata":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001 + b"]"),
+    Wrong(
+        "nested without end",
+        POST,
+        b'[{"id":"a","metadata":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001 + b"]",
+    ),
     Wrong("lists without end", POST, b"[" * 100_000),
-    Wrong("more than a call may hold", POST, b"[" + b",".join([b'{"id": "a"}'] * 10_001) + b"]", status=(413, 422)),
+    Wrong(
+        "more than a call may hold",
+        POST,
+        b"[" + b",".join([b'{"id": "a"}'] * 10_001) + b"]",
+        status=(413, 422),
+    ),
     Wrong("chained into nowhere", POST, b'[%GOOD%, {"linked": true, %REST%]', status=(422,), field="linked"),
     Wrong("a form", POST, b"id=1&amount_minor=5"),
     Wrong("XML", POST, b"<transfers/>"),
@@ -138,15 +252,23 @@ BODIES = [
     Wrong("lines: two on one", POST, b"%GOOD%%GOOD%\n", media="application/x-ndjson"),
     Wrong("lines: two on one with a comma", POST, b"%GOOD%,%GOOD%\n", media="application/x-ndjson"),
     Wrong("lines: one over two", POST, b'{"id":\n"a"}\n', media="application/x-ndjson"),
-    Wrong("lines: one in the middle broken", POST, b'%GOOD%\n{"id": \n%GOOD%\n', media="application/x-ndjson"),
+    Wrong(
+        "lines: one in the middle broken", POST, b'%GOOD%\n{"id": \n%GOOD%\n', media="application/x-ndjson"
+    ),
     Wrong("lines: JSON text sequences", POST, b"\x1e%GOOD%\n", media="application/x-ndjson"),
-    Wrong("lines: more than a call may hold", POST, b"%GOOD%\n" * 10_001, media="application/x-ndjson", status=(413, 422)),
+    Wrong(
+        "lines: more than a call may hold",
+        POST,
+        b"%GOOD%\n" * 10_001,
+        media="application/x-ndjson",
+        status=(413, 422),
+    ),
     Wrong("one: nothing", ONE, b"", status=(400, 415)),
     Wrong("one: a list", ONE, b"[%GOOD%]"),
     Wrong("one: an envelope", ONE, b'{"transfers": [%GOOD%]}'),
     Wrong("one: two", ONE, b"%GOOD% %GOOD%"),
     Wrong("one: linked to nothing", ONE, b'{"linked": true, %REST%', status=(422,), field="linked"),
-]  # fmt: skip
+]
 
 HEADERS = [
     Wrong("no media type", POST, b"[%GOOD%]", media="", status=(415,)),
@@ -161,38 +283,88 @@ HEADERS = [
     Wrong("wants a page", POST, b"[%GOOD%]", headers={"Accept": "text/html"}, status=(406,)),
     Wrong("wants XML", "books", None, method="GET", headers={"Accept": "application/xml"}, status=(406,)),
     Wrong("wants lines of one", ONE, b"%GOOD%", headers={"Accept": "application/x-ndjson"}, status=(406,)),
-    Wrong("a password", "me", None, method="GET", headers={"Authorization": "Basic d2FuZzp3YW5n"}, status=(401,)),
+    Wrong(
+        "a password", "me", None, method="GET", headers={"Authorization": "Basic d2FuZzp3YW5n"}, status=(401,)
+    ),
     Wrong("no scheme", "me", None, method="GET", headers={"Authorization": "tly_x"}, status=(401,)),
     Wrong("an empty token", POST, b"[%GOOD%]", headers={"Authorization": "Bearer "}, status=(401,)),
-    Wrong("a made-up token", POST, b"[%GOOD%]", headers={"Authorization": "Bearer tly_" + "A" * 43}, status=(401,)),
+    Wrong(
+        "a made-up token",
+        POST,
+        b"[%GOOD%]",
+        headers={"Authorization": "Bearer tly_" + "A" * 43},
+        status=(401,),
+    ),
     Wrong("an empty authorization", POST, b"[%GOOD%]", headers={"Authorization": ""}, status=(401,)),
-]  # fmt: skip
+]
 
 ADDRESSES = [
     *(
         Wrong(f"{method} {path}", path, method=method, status=(405,))
         for method, path in [
-            ("PUT", POST), ("PATCH", POST), ("DELETE", POST), ("GET", ONE), ("DELETE", f"transfers/{ID}"),
-            ("PUT", f"accounts/{THERE}"), ("POST", f"accounts/{THERE}"), ("GET", "transfers/lookup/"[:-1] + ""),
-            ("TRACE", "books"), ("OPTIONS", "books"), ("POST", "me"), ("POST", "openapi.json"), ("BREW", POST),
+            ("PUT", POST),
+            ("PATCH", POST),
+            ("DELETE", POST),
+            ("GET", ONE),
+            ("DELETE", f"transfers/{ID}"),
+            ("PUT", f"accounts/{THERE}"),
+            ("POST", f"accounts/{THERE}"),
+            ("GET", "transfers/lookup/"[:-1] + ""),
+            ("TRACE", "books"),
+            ("OPTIONS", "books"),
+            ("POST", "me"),
+            ("POST", "openapi.json"),
+            ("BREW", POST),
         ]
         if path != "transfers/lookup"
     ),
     *(
         Wrong(f"address {path!r}", path, method="GET", status=(404,))
         for path in [
-            "nothing", "books/1/nothing", "books/1/transfers/", "books/", "transfer", "accounts", "books/1/transfers/1",
-            "../v1/books", "books//transfers", f"accounts/{THERE}/", f"transfers/{ID}/reverse", "%00",
+            "nothing",
+            "books/1/nothing",
+            "books/1/transfers/",
+            "books/",
+            "transfer",
+            "accounts",
+            "books/1/transfers/1",
+            "../v1/books",
+            "books//transfers",
+            f"accounts/{THERE}/",
+            f"transfers/{ID}/reverse",
+            "%00",
         ]
     ),
     *(
         Wrong(f"book {text!r}", f"books/{text}/transfers", b"[%GOOD%]", status=(400, 404), field="book")
-        for text in ["0", "-1", "900", "1000", "01", "1.0", "+1", "%201", "1_0", "x", "１", "1e0", "9" * 40, "null"]
+        for text in [
+            "0",
+            "-1",
+            "900",
+            "1000",
+            "01",
+            "1.0",
+            "+1",
+            "%201",
+            "1_0",
+            "x",
+            "１",
+            "1e0",
+            "9" * 40,
+            "null",
+        ]
     ),
     Wrong("a book that is not there", "books/77/transfers", b"[%GOOD%]", status=(404,)),
     *(
         Wrong(f"account {text!r}", f"accounts/{text}", method="GET", status=(400, 404))
-        for text in ["acc_1", "acc_" + "0" * 18, "acc_" + "9" * 18, "001101560000000001", "ACC_001101560000000001", THERE + "%0A"]
+        for text in [
+            "acc_1",
+            "acc_" + "0" * 18,
+            "acc_" + "9" * 18,
+            "001101560000000001",
+            "ACC_001101560000000001",
+            THERE + "%0A",
+        ]
     ),
     *(
         Wrong(f"transfer {text!r}", f"transfers/{text}", method="GET", status=(400, 404))
@@ -206,7 +378,7 @@ ADDRESSES = [
         Wrong(f"position {text!r}", f"books/1/positions/{text}", method="GET", status=(400, 404))
         for text in ["0", "-1", "x", "1.5", str(2**63), str(10**12)]
     ),
-]  # fmt: skip
+]
 
 QUERIES = [
     Wrong(f"{path}?{query}", f"{path}?{query}", method="GET", field=name, status=status)
@@ -256,9 +428,14 @@ QUERIES = [
 
 NEW_ACCOUNT = {"family": "client", "asset": "CNY", "owner": "C-9", "name": "n", "reference": "r"}
 TERMS = {
-    "kind": "order", "credit_account": "%BANK%", "code": "withdrawal", "amount_minor": 5,
-    "valid_from": "2026-03-01T00:00:00Z", "valid_until": "2026-04-01T00:00:00Z", "basis": "b",
-}  # fmt: skip
+    "kind": "order",
+    "credit_account": "%BANK%",
+    "code": "withdrawal",
+    "amount_minor": 5,
+    "valid_from": "2026-03-01T00:00:00Z",
+    "valid_until": "2026-04-01T00:00:00Z",
+    "basis": "b",
+}
 
 
 def body(**told: object) -> bytes:
@@ -267,14 +444,34 @@ def body(**told: object) -> bytes:
 
 OTHERS = [
     *(
-        Wrong(f"account with {change}", "books/1/accounts", body(accounts=[{**NEW_ACCOUNT, **change}]), status=status)
+        Wrong(
+            f"account with {change}",
+            "books/1/accounts",
+            body(accounts=[{**NEW_ACCOUNT, **change}]),
+            status=status,
+        )
         for change, status in [
-            ({"family": "ours"}, (400,)), ({"family": 1}, (400,)), ({"asset": "cny"}, (400,)), ({"asset": "QQQ"}, (409,)),
-            ({"owner": ""}, (409,)), ({"owner": 5}, (400,)), ({"owner": "x" * 65}, (400,)), ({"name": ""}, (400,)),
-            ({"name": " "}, (422,)), ({"name": "a\nb"}, (422,)), ({"name": "a\x00b"}, (422,)), ({"name": "x" * 121}, (400,)),
-            ({"reference": ""}, (400,)), ({"reference": "x" * 65}, (400,)), ({"reference": "bank"}, (409,)),
-            ({"no_overdraft": "no"}, (400,)), ({"ceiling_minor": -1}, (400,)), ({"ceiling_minor": 1.5}, (400,)),
-            ({"balance_minor": 5}, (400,)), ({"number": 5}, (400,)), ({"ceiling_minor": 5}, (403,)),
+            ({"family": "ours"}, (400,)),
+            ({"family": 1}, (400,)),
+            ({"asset": "cny"}, (400,)),
+            ({"asset": "QQQ"}, (409,)),
+            ({"owner": ""}, (409,)),
+            ({"owner": 5}, (400,)),
+            ({"owner": "x" * 65}, (400,)),
+            ({"name": ""}, (400,)),
+            ({"name": " "}, (422,)),
+            ({"name": "a\nb"}, (422,)),
+            ({"name": "a\x00b"}, (422,)),
+            ({"name": "x" * 121}, (400,)),
+            ({"reference": ""}, (400,)),
+            ({"reference": "x" * 65}, (400,)),
+            ({"reference": "bank"}, (409,)),
+            ({"no_overdraft": "no"}, (400,)),
+            ({"ceiling_minor": -1}, (400,)),
+            ({"ceiling_minor": 1.5}, (400,)),
+            ({"balance_minor": 5}, (400,)),
+            ({"number": 5}, (400,)),
+            ({"ceiling_minor": 5}, (403,)),
             ({"family": "own"}, (422,)),
         ]
     ),
@@ -284,27 +481,52 @@ OTHERS = [
     Wrong("accounts that are a list", "books/1/accounts", b"[]"),
     Wrong("accounts that are nothing", "books/1/accounts", b"", status=(400, 415)),
     Wrong("too many accounts", "books/1/accounts", body(accounts=[NEW_ACCOUNT] * 1001)),
-    Wrong("the same reference twice", "books/1/accounts", body(accounts=[NEW_ACCOUNT] * 2), status=(409, 422)),
+    Wrong(
+        "the same reference twice", "books/1/accounts", body(accounts=[NEW_ACCOUNT] * 2), status=(409, 422)
+    ),
     Wrong("accounts of no book", "books/77/accounts", body(accounts=[NEW_ACCOUNT]), status=(404,)),
     *(
         Wrong(f"state {change}", f"accounts/{THERE}/states", body(**change), status=status)
         for change, status in [
-            ({"status": "open"}, (400,)), ({"reason": "r"}, (400,)), ({"status": "gone", "reason": "r"}, (400,)),
-            ({"status": "open", "reason": ""}, (400,)), ({"status": "open", "reason": "x" * 501}, (400,)),
+            ({"status": "open"}, (400,)),
+            ({"reason": "r"}, (400,)),
+            ({"status": "gone", "reason": "r"}, (400,)),
+            ({"status": "open", "reason": ""}, (400,)),
+            ({"status": "open", "reason": "x" * 501}, (400,)),
             ({"status": "open", "reason": "r", "at": "2026-03-01T00:00:00Z"}, (400,)),
             ({"status": "open", "reason": "r", "no_overdraft": 1}, (400,)),
         ]
     ),
     *(
-        Wrong(f"authorisation with {change}", "accounts/%WANG%/authorisations", body(**{**TERMS, **change}), status=status)
+        Wrong(
+            f"authorisation with {change}",
+            "accounts/%WANG%/authorisations",
+            body(**{**TERMS, **change}),
+            status=status,
+        )
         for change, status in [
-            ({"kind": "wish"}, (400,)), ({"amount_minor": 0}, (400,)), ({"amount_minor": "5"}, (400,)),
-            ({"amount_rule": "any"}, (400,)), ({"uses_max": 0}, (400,)), ({"uses_max": 2**31}, (400,)),
-            ({"valid_from": "2026-03-01"}, (400,)), ({"valid_until": "2026-03-01T00:00:00Z"}, (422,)),
-            ({"valid_until": None}, (400,)), ({"basis": ""}, (400,)), ({"basis": "\n"}, (422,)), ({"payee": "x" * 141}, (400,)),
-            ({"rate_ppm": 1}, (422,)), ({"amount_rule": "formula"}, (422,)), ({"day_basis": 364}, (400,)),
-            ({"code": "theft"}, (400,)), ({"credit_account": "acc_1"}, (400,)), ({"credit_account": "%WANG%"}, (409,)),
-            ({"signature": "x"}, (400,)), ({"signature": "A" * 86 + "=="}, (409,)), ({"number": 1}, (400,)), ({}, (409,)),
+            ({"kind": "wish"}, (400,)),
+            ({"amount_minor": 0}, (400,)),
+            ({"amount_minor": "5"}, (400,)),
+            ({"amount_rule": "any"}, (400,)),
+            ({"uses_max": 0}, (400,)),
+            ({"uses_max": 2**31}, (400,)),
+            ({"valid_from": "2026-03-01"}, (400,)),
+            ({"valid_until": "2026-03-01T00:00:00Z"}, (422,)),
+            ({"valid_until": None}, (400,)),
+            ({"basis": ""}, (400,)),
+            ({"basis": "\n"}, (422,)),
+            ({"payee": "x" * 141}, (400,)),
+            ({"rate_ppm": 1}, (422,)),
+            ({"amount_rule": "formula"}, (422,)),
+            ({"day_basis": 364}, (400,)),
+            ({"code": "theft"}, (400,)),
+            ({"credit_account": "acc_1"}, (400,)),
+            ({"credit_account": "%WANG%"}, (409,)),
+            ({"signature": "x"}, (400,)),
+            ({"signature": "A" * 86 + "=="}, (409,)),
+            ({"number": 1}, (400,)),
+            ({}, (409,)),
         ]
     ),
     Wrong("withdrawn without a reason", "authorisations/%ORDER%/withdrawal", body()),
@@ -315,12 +537,30 @@ OTHERS = [
     Wrong("the zero id", "transfers/lookup", body(ids=["0" * 32]), status=(400, 422)),
     Wrong("too many ids", "transfers/lookup", body(ids=[ID] * 1001)),
     Wrong("balances of nothing", "books/1/balances/lookup", body(accounts=[])),
-    Wrong("balances of another book", "books/1/balances/lookup", body(accounts=["acc_002101560000000001"]), status=(422,)),
-    Wrong("balances of nobody", "books/1/balances/lookup", body(accounts=["acc_001101560000009999"]), status=(404,)),
-    Wrong("balances then and then", "books/1/balances/lookup",
-          body(accounts=["%WANG%"], at_position=1, at_time="2026-03-01T00:00:00Z"), status=(422,)),
-    Wrong("balances of a position in text", "books/1/balances/lookup", body(accounts=["%WANG%"], at_position="1")),
-]  # fmt: skip
+    Wrong(
+        "balances of another book",
+        "books/1/balances/lookup",
+        body(accounts=["acc_002101560000000001"]),
+        status=(422,),
+    ),
+    Wrong(
+        "balances of nobody",
+        "books/1/balances/lookup",
+        body(accounts=["acc_001101560000009999"]),
+        status=(404,),
+    ),
+    Wrong(
+        "balances then and then",
+        "books/1/balances/lookup",
+        body(accounts=["%WANG%"], at_position=1, at_time="2026-03-01T00:00:00Z"),
+        status=(422,),
+    ),
+    Wrong(
+        "balances of a position in text",
+        "books/1/balances/lookup",
+        body(accounts=["%WANG%"], at_position="1"),
+    ),
+]
 
 TABLE = [*BODIES, *HEADERS, *ADDRESSES, *QUERIES, *OTHERS]
 
@@ -346,7 +586,10 @@ def test_there_are_two_hundred_kinds_and_none_twice() -> None:
 
 @pytest.mark.parametrize("table", ["bodies", "headers", "addresses", "queries", "others"])
 def test_each_is_a_problem_and_changes_nothing(house: House, table: str) -> None:
-    before, wrongs = house.rows(), {"bodies": BODIES, "headers": HEADERS, "addresses": ADDRESSES, "queries": QUERIES, "others": OTHERS}
+    before, wrongs = (
+        house.rows(),
+        {"bodies": BODIES, "headers": HEADERS, "addresses": ADDRESSES, "queries": QUERIES, "others": OTHERS},
+    )
     failed = []
     for wrong in wrongs[table]:
         path = wrong.path.replace("%WANG%", house.wang_account).replace("%ORDER%", house.wang_order)

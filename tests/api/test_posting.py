@@ -58,7 +58,11 @@ def test_results_come_as_lines_where_lines_are_asked_for(house: House) -> None:
 
 
 def test_the_same_call_again_tells_the_same_results_and_changes_nothing(house: House) -> None:
-    rows = [house.top_up(), house.top_up(credit_account=house.bank), house.top_up(reference="R-1", metadata={"a": [1]})]
+    rows = [
+        house.top_up(),
+        house.top_up(credit_account=house.bank),
+        house.top_up(reference="R-1", metadata={"a": [1]}),
+    ]
     first = house.operations.post("books/1/transfers", rows).json
     before = house.rows()
     again = house.operations.post("books/1/transfers", rows).json
@@ -220,16 +224,18 @@ def test_every_refusal_has_a_message_that_needs_no_fields() -> None:
 
 
 def test_what_a_posting_answer_says_is_what_the_reads_say(house: House) -> None:
-    posted = house.operations.post("books/1/transfer", house.top_up(reference="REF-9", metadata={"b": 1, "a": "王芳"})).json
+    posted = house.operations.post(
+        "books/1/transfer", house.top_up(reference="REF-9", metadata={"b": 1, "a": "王芳"})
+    ).json
     for path in (f"transfers/{posted['id']}", f"books/1/positions/{posted['position']}"):
         shown = house.operations.get(path).json
         assert (shown["id"], shown["position"]) == (posted["id"], posted["position"])
         assert shown["recorded_at"] == posted["recorded_at"]
         assert shown["metadata"] == {"b": 1, "a": "王芳"}
-    found = house.operations.post("transfers/lookup", {"ids": [posted["id"], house.new_id(), posted["id"]]}).json
+    found = house.operations.post(
+        "transfers/lookup", {"ids": [posted["id"], house.new_id(), posted["id"]]}
+    ).json
     assert [each["id"] for each in found["transfers"]] == [posted["id"]]
     assert len(found["missing"]) == 1
     listed = house.operations.get("books/1/transfers?reference=REF-9").json["transfers"]
     assert [each["id"] for each in listed] == [posted["id"]]
-
-

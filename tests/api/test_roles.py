@@ -74,6 +74,7 @@ MATRIX: dict[str, tuple[str, object]] = {
     "POST /signing-keys": ("C", {"public_key": "A" * 42 + "B="}),
 }  # fmt: skip
 
+
 def operations() -> Iterator[str]:
     for place, found in openapi.document(urls.api)["paths"].items():
         yield from (f"{method.upper()} {place}" for method in found)
@@ -90,12 +91,16 @@ def test_every_address_is_behind_the_door() -> None:
             continue
         place = door.template(str(pattern.pattern))
         for method in ("GET", "POST"):
-            answer = Caller(None).ask(method, re.sub(r"{[a-z]+}", "1", place)[1:], b"{}" if method == "POST" else None)
+            answer = Caller(None).ask(
+                method, re.sub(r"{[a-z]+}", "1", place)[1:], b"{}" if method == "POST" else None
+            )
             assert answer.status in (401, 405), f"{method} {place}: {answer.status}"
 
 
-def ask(house: House, caller: Caller, operation: str, *, account: str, authorisation: str, transfer: str) -> Answer:
-    method, _, place = operation.partition(" ")
+def ask(
+    house: House, caller: Caller, operation: str, *, account: str, authorisation: str, transfer: str
+) -> Answer:
+    place = operation.partition(" ")[2]
     names = {
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
     }  # fmt: skip
@@ -199,7 +204,9 @@ def test_a_token_revoked_expired_or_narrowed_opens_no_more(house: House) -> None
     user = users.create(APP, "temporary", name="临时", actor=CLI, now=NOW)
     users.grant(APP, user.pk, Role.PLATFORM_OPERATIONS, reason="A test.", actor=CLI, now=NOW)
     now = timezone.now()
-    old = api_tokens.issue(APP, user.pk, "old", life=timedelta(hours=1), actor=CLI, now=now - timedelta(hours=2))
+    old = api_tokens.issue(
+        APP, user.pk, "old", life=timedelta(hours=1), actor=CLI, now=now - timedelta(hours=2)
+    )
     answer = Caller(old).get("me")
     assert (answer.status, answer.code) == (401, "api_token_expired")
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]

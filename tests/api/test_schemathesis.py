@@ -36,7 +36,11 @@ for transport in (REQUESTS_TRANSPORT, WSGI_TRANSPORT):
     transport.serializer("application/x-ndjson")(lines)
 
 # The document says in words from when to when: JSON Schema cannot bound a date.
-_times = st.datetimes(datetime(1991, 1, 1), datetime(2199, 1, 1), timezones=st.just(UTC))
+_times = st.datetimes(
+    datetime(1991, 1, 1),  # noqa: DTZ001 -- Hypothesis adds the zone
+    datetime(2199, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
 schemathesis.openapi.format("date-time", _times.map(datetime.isoformat))
 schemathesis.openapi.format("date", _times.map(lambda each: each.date().isoformat()))
 
@@ -92,7 +96,8 @@ def findings(house: House, role: Role, *, examples: int, seconds: int, seed: int
                     if check.failure_info is not None:
                         response = event.recorder.find_response(case_id=case_id)
                         told = response.content[:400] if response else b""
-                        yield f"{event.label} {check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}\n{told!r}"
+                        failure = check.failure_info
+                        yield f"{event.label} {check.name}: {failure.failure}\n{failure.code_sample}\n{told!r}"
         elif isinstance(event, events.NonFatalError | events.FatalError):
             yield f"{event.label} {event.value!r}" if isinstance(event, events.NonFatalError) else f"{event}"
 
@@ -110,7 +115,9 @@ def test_a_short_run_finds_nothing(house: House) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("role", [Role.PLATFORM_OPERATIONS, Role.CUSTOMER, Role.AUDITOR, Role.PLATFORM_APPROVER])
+@pytest.mark.parametrize(
+    "role", [Role.PLATFORM_OPERATIONS, Role.CUSTOMER, Role.AUDITOR, Role.PLATFORM_APPROVER]
+)
 def test_a_long_run_finds_nothing(house: House, role: Role) -> None:
     found = list(findings(house, role, examples=200, seconds=600, seed=7))
     assert found == [], "\n\n".join(found)
