@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from tallystick.cli import ground
-from tallystick.core.db import APP
+from tallystick.core.db import APP, AUDITOR
 
 if TYPE_CHECKING:
     from tallystick.cli.ledger_files import Chunk
@@ -36,6 +36,8 @@ CHUNK = 10_000
 
 REFUSED_TOLD_MAX = 20
 """Refused lines told one by one; all are counted."""
+
+FINDINGS_TOLD_MAX = 100
 
 EXPORT_PAGE = 10_000
 
@@ -402,6 +404,39 @@ def trial_balance(
         state = "Debits and credits agree" if agree else f"DIFFERENCE {difference}"
         _tell(as_json, told, f"{_table(shown, columns)}\n{state}, as of position {position}.".lstrip())
         if not agree:
+            sys.exit(1)
+
+
+@ledger.command()
+@_book
+@_json
+def audit(*, book: int, as_json: bool) -> None:
+    """Recompute a whole book from its transfers alone and compare; exit 1 where anything differs.
+
+    Reads as the auditor's own database role, and holds the whole book in memory.
+    """
+    with _standing(as_json, reads=True):
+        from tallystick.custody import books
+        from tallystick.simulation import auditor
+
+        books.book(AUDITOR, book)
+        report = auditor.audit(auditor.read(AUDITOR, book))
+        findings = [asdict(each) for each in report.findings]
+        told = {
+            "book": book,
+            "transfers": report.transfers,
+            "accounts": len(report.totals),
+            "clean": report.is_clean,
+            "findings": len(findings),
+            "first_findings": findings[:FINDINGS_TOLD_MAX],
+        }
+        found = f"{len(findings)} findings" if findings else "nothing to find"
+        lines = [f"{report.transfers} transfers over {len(report.totals)} accounts: {found}."]
+        lines += [
+            f"{each['check']}, {each['where']}: {each['what']}" for each in findings[:FINDINGS_TOLD_MAX]
+        ]
+        _tell(as_json, told, "\n".join(lines))
+        if findings:
             sys.exit(1)
 
 

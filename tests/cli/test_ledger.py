@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
@@ -308,3 +309,20 @@ def test_another_ledgers_balances_are_taken_over(people, tmp_path):
     opened = told(*words)
     assert (opened["accounts"], opened["transfers"]) == (3, 2)
     assert told("balance", "王芳")["balance_minor"] == 10_00
+
+
+def test_an_audit_recomputes_the_book_and_finds_what_was_planted(people, ledger_database):
+    order = cast.authorised(people.wang, people.li, 40_00)
+    cast.post([cast.ask(1, people.bank, people.wang, 100_00)])
+    cast.post([cast.ask(2, people.wang, people.li, 40_00, "lend", authorisation=order)])
+    clean = told("audit")
+    assert (clean["transfers"], clean["accounts"], clean["clean"], clean["findings"]) == (2, 3, True, 0)
+    assert "nothing to find" in run("audit").output
+    # Beyond every role the house gives out: the server's own superuser, past triggers and checks.
+    with psycopg.connect(ledger_database.superuser, autocommit=True) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(
+            "update custody_entry set credits_posted = credits_posted + 1 where account = %s", [people.li]
+        )
+    assert told("audit", exit_code=1)["clean"] is False
+    assert told("audit", "--book", "2", exit_code=2)["refused"] == "book_unknown"
