@@ -22,7 +22,7 @@ $$;
 
 -- The proof of every kept statement, whoever wrote it: its lines, once all are there, make its closing balance.
 create function custody_statement_adds_up() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, public as
+    language plpgsql security definer set search_path = pg_catalog, public set enable_seqscan = off as
 $$
 declare
     held record;
@@ -42,7 +42,7 @@ create constraint trigger custody_statement_adds_up after insert on custody_stat
 
 -- And nothing can be added to it afterwards.
 create function custody_statement_line_bounded() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, public as
+    language plpgsql security definer set search_path = pg_catalog, public set enable_seqscan = off as
 $$
 begin
     perform from custody_statement s
