@@ -34,8 +34,20 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from tallystick.custody.statement_models import BreakKind
+
+class BreakKind(StrEnum):
+    """Why a line stands on one side only, in the order in which it is judged."""
+
+    DUPLICATE = "duplicate"
+    AMOUNT = "amount"
+    WRONG_ACCOUNT = "wrong_account"
+    TIMING = "timing"
+    UNIDENTIFIED = "unidentified"
+    MISSING_IN_LEDGER = "missing_in_ledger"
+    MISSING_AT_BANK = "missing_at_bank"
+
 
 WINDOW_DAYS = 3
 """How far apart a bank line and a ledger line without a common reference may be."""
@@ -131,7 +143,7 @@ class Outcome:
     @property
     def by_kind(self) -> dict[str, int]:
         """How many breaks of each kind, every kind named."""
-        counts = dict.fromkeys(sorted(BreakKind.values), 0)
+        counts = dict.fromkeys(map(str, BreakKind), 0)
         for each in self.breaks:
             counts[each.kind] += 1
         return counts

@@ -20,9 +20,8 @@ from django.db import connections, transaction
 
 from tallystick.core.db import Db
 from tallystick.custody import accounts, books, codes, errors, history, matching, numbers, statement_files
-from tallystick.custody.matching import BankLine, LedgerLine
+from tallystick.custody.matching import BankLine, BreakKind, LedgerLine
 from tallystick.custody.numbers import AccountNumber, BookId, Family
-from tallystick.custody.statement_models import BreakKind
 from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
@@ -84,14 +83,14 @@ class Reconciled:
     @property
     def breaks_by_kind(self) -> dict[str, int]:
         """How many of each kind, every kind named."""
-        return {kind: sum(each.kind == kind for each in self.breaks) for kind in BreakKind.values}
+        return {str(kind): sum(each.kind == kind for each in self.breaks) for kind in BreakKind}
 
     @property
     def effect_by_kind(self) -> dict[str, int]:
         """What each kind adds to the bank's total over the ledger's."""
         return {
-            kind: sum(each.effect_minor for each in self.breaks if each.kind == kind)
-            for kind in BreakKind.values
+            str(kind): sum(each.effect_minor for each in self.breaks if each.kind == kind)
+            for kind in BreakKind
         }
 
 

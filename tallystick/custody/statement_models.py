@@ -8,17 +8,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from tallystick.custody.matching import BreakKind as BreakKind
 
-class BreakKind(models.TextChoices):
-    """Why a line stands on one side only, in the order in which it is judged."""
-
-    DUPLICATE = "duplicate"
-    AMOUNT = "amount"
-    WRONG_ACCOUNT = "wrong_account"
-    TIMING = "timing"
-    UNIDENTIFIED = "unidentified"
-    MISSING_IN_LEDGER = "missing_in_ledger"
-    MISSING_AT_BANK = "missing_at_bank"
+KINDS = [(str(kind), kind.replace("_", " ").title()) for kind in BreakKind]
 
 
 class StatementFile(models.Model):
@@ -146,7 +138,7 @@ class Break(models.Model):
     id = models.BigAutoField(primary_key=True)
     reconciliation = models.ForeignKey(Reconciliation, on_delete=models.PROTECT, related_name="lines")
     number = models.IntegerField(db_comment="from 1, in the order of days")
-    kind = models.CharField(max_length=20, choices=BreakKind.choices)
+    kind = models.CharField(max_length=20, choices=KINDS)
     effect_minor = models.BigIntegerField(db_comment="what it adds to the bank's total over the ledger's")
     statement_line = models.ForeignKey(
         StatementLine, null=True, on_delete=models.PROTECT, related_name="+", db_column="statement_line"
@@ -161,5 +153,7 @@ class Break(models.Model):
         db_table_comment = "The differences a reconciliation found. Append-only."
         constraints = (
             models.UniqueConstraint(fields=["reconciliation", "number"], name="custody_break_once"),
-            models.CheckConstraint(condition=Q(kind__in=BreakKind.values), name="custody_break_kind"),
+            models.CheckConstraint(
+                condition=Q(kind__in=[kind for kind, _ in KINDS]), name="custody_break_kind"
+            ),
         )

@@ -10,8 +10,8 @@ import pytest
 from tallystick.core.postgres import Role as DatabaseRole
 from tallystick.custody import accounts, errors, history, matching, posting, reconciliation, statement_files
 from tallystick.custody.codes import Code
+from tallystick.custody.matching import BreakKind
 from tallystick.custody.numbers import Family
-from tallystick.custody.statement_models import BreakKind
 from tallystick.evidence import log
 from tallystick.identity.errors import AccessDenied
 from tests.custody import cast
@@ -130,7 +130,7 @@ def test_all_seven_kinds_are_found_and_explain_the_difference(people: cast.Cast)
         closing="295.01",
     )
     found = run(people)
-    assert found.breaks_by_kind == dict.fromkeys(BreakKind.values, 1)
+    assert found.breaks_by_kind == dict.fromkeys(map(str, BreakKind), 1)
     assert found.effect_by_kind == {
         "duplicate": 100_00,
         "amount": 1,

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.custody import matching
-from tallystick.custody.matching import Around, BankLine, LedgerLine
-from tallystick.custody.statement_models import BreakKind
+from tallystick.custody.matching import Around, BankLine, BreakKind, LedgerLine
 
 DAY = dt.date(2026, 3, 2)
 CUT_OFF = dt.date(2026, 3, 31)
@@ -307,7 +306,7 @@ def test_clean_books_have_no_breaks(seed: int, lines: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**9), st.lists(st.sampled_from(sorted(BreakKind.values)), max_size=25))
+@given(st.integers(0, 10**9), st.lists(st.sampled_from(sorted(BreakKind)), max_size=25))
 def test_every_planted_break_is_found_with_its_kind_and_no_other(seed: int, planted: list[str]) -> None:
     """Counts by kind are those planted, and the breaks explain the difference to the unit."""
     world = World.clean(seed, 200)
@@ -323,7 +322,7 @@ def test_every_planted_break_is_found_with_its_kind_and_no_other(seed: int, plan
 def test_the_order_of_the_lines_does_not_matter(seed: int, shuffle: int) -> None:
     """Shuffled input gives the same matches and the same breaks in the same order."""
     world = World.clean(seed, 100)
-    for kind in BreakKind.values:
+    for kind in BreakKind:
         world.plant(kind)
     assert world.match(shuffle).digest == world.match().digest == world.match().digest
 
