@@ -129,19 +129,19 @@ def memory(model: Model) -> Memory:
     return known
 
 
-def stream(model: Model, seed: int, length: int) -> list[TransferRequest]:
+def stream(model: Model, seed: int, length: int, first_id: int = 1) -> list[TransferRequest]:
     """`length` requests, few of them by chance, most of them near to what the rules decide."""
     chance = random.Random(seed)
     bank, _, wang, li, _, _, suspense, *_ = model.accounts
     made = [
         TransferRequest(
-            id=an_id(nth),
+            id=an_id(first_id + nth),
             debit_account=account_text(bank),
             credit_account=account_text(credit),
             amount_minor=200,
             code="top_up",
         )
-        for nth, credit in enumerate((wang, li, suspense), start=1)
+        for nth, credit in enumerate((wang, li, suspense))
     ]
     accounts = list(model.accounts)
     external = [number for number in accounts if model.accounts[number].family == "external"]
@@ -149,7 +149,7 @@ def stream(model: Model, seed: int, length: int) -> list[TransferRequest]:
     receiving = [number for number in accounts if model.accounts[number].family in ("client", "suspense")]
     receiving += [wang, li, suspense] * 8
     while len(made) < length + 3:
-        made.append(_request(chance, model, made, accounts, external, receiving))
+        made.append(_request(chance, model, made, accounts, external, receiving, an_id(first_id + len(made))))
     return made
 
 
@@ -172,9 +172,9 @@ def _request(
     accounts: list[int],
     external: list[int],
     receiving: list[int],
+    request_id: str,
 ) -> TransferRequest:
     what = chance.random()
-    request_id = an_id(len(made) + 1)
     if made and what < 0.08:  # the same again, or nearly
         again = chance.choice(made)
         if chance.random() < 0.4:
