@@ -27,7 +27,7 @@ from tallystick.cli import ground, processes
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout, where there is one: an installed package has no tests beside it."""
 
-BESIDE_THE_WEB: tuple[tuple[str, ...], ...] = (("posting",),)
+BESIDE_THE_WEB: tuple[tuple[str, ...], ...] = (("posting",), ("backup", "--schedule"))
 """Commands of `tallystick` that run beside the web server for as long as it does, each its own process
 and its own database role."""
 
