@@ -13,7 +13,7 @@ from django.utils import translation
 from scripts import docs
 from tallystick import __version__
 from tallystick.cli import main
-from tests.docs.pages import anchors, broken, commands, pages
+from tests.docs.pages import anchors, broken, commands, links, pages
 from tests.tidy import rules
 from tests.tidy.source import DOMAINS, ROOT, Module, dotted, modules, strings
 
@@ -31,6 +31,30 @@ def test_the_link_checker_finds_a_missing_page_and_a_missing_heading(tmp_path: P
     assert list(broken(page, "[a](docs/nowhere.md) [b](docs/start.md#nothing-here)")) != []
     assert list(broken(page, "[b](docs/start.md#see-it-run) [c](https://example.org) `[d](e.md)`")) == []
     assert anchors("# Start here\n\n## Who, and why?\n") == {"start-here", "who-and-why"}
+
+
+def test_every_page_can_be_reached_from_the_first_one() -> None:
+    reached, left = set(), [ROOT / "README.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        for link in links(page.read_text(encoding="utf-8")):
+            to = (page.parent / link.partition("#")[0]).resolve()
+            if to.suffix == ".md" and to.exists() and to not in reached:
+                left.append(to)
+    alone = {str(path.relative_to(ROOT)) for path in pages()} - {
+        str(path.relative_to(ROOT)) for path in reached
+    }
+    assert alone == set()
+
+
+def test_every_page_that_the_code_names_is_there() -> None:
+    named = {
+        (module.path, page)
+        for module in modules()
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", module.text)
+    }
+    assert {each for each in named if not (ROOT / each[1]).exists()} == set()
 
 
 def refused(words: list[str]) -> str | None:
@@ -52,7 +76,7 @@ def refused(words: list[str]) -> str | None:
     known |= set(context.help_option_names)
     if command.ignore_unknown_options:
         return None
-    for word in rest:
+    for word in rest[: rest.index("--")] if "--" in rest else rest:
         if word.startswith("--") and word.partition("=")[0] not in known:
             return f"{command.name} has no option {word}"
     return None
