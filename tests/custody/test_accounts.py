@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import Error, connections, transaction
@@ -82,6 +83,21 @@ def test_two_of_one_reference_are_refused(people):
     twice = [NewAccount(family=Family.CLIENT, asset_code="CNY", owner="C-1", name="A", reference="R")] * 2
     with pytest.raises(errors.AccountReferenceTaken):
         accounts.open_many(DB, BOOK, twice, actor=SIMULATION, now=NOW)
+
+
+def test_of_four_who_open_by_one_reference_at_once_one_does(people):
+    def opened(_: int) -> bool:
+        try:
+            open_client("at once")
+        except errors.AccountReferenceTaken:
+            return False
+        finally:
+            connections[DB].close()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(opened, range(4))) == [False, False, False, True]
+    assert len(accounts.accounts(DB, BOOK, search="at once")) == 1
 
 
 def test_an_unknown_book_has_no_accounts(people):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -303,6 +304,21 @@ def test_many_are_given_at_once_numbered_by_account(people):
     rest = instructions.authorisations(DB, people.li, after=first[-1].number, limit=10_000)
     assert len(first) + len(rest) == 1_000
     assert instructions.authorisations_of_owner(DB, BOOK, "C-LI", limit=1)[0].number == rest[-1].number
+
+
+def test_four_at_once_get_numbers_of_their_own(people):
+    def ten(nth: int) -> list[int]:
+        try:
+            many = [Given(order(people, basis=f"thread {nth} order {n}")) for n in range(5)]
+            singles = [give(order(people, basis=f"thread {nth} single {n}"), WANG_FANG) for n in range(5)]
+            other = Given(order(people, debit_account=people.li, credit_account=people.wang))
+            return [*singles, *instructions.authorise_many(DB, [*many, other], actor=SIMULATION, now=NOW)]
+        finally:
+            connections[DB].close()
+
+    with ThreadPoolExecutor(4) as pool:
+        given = [number for numbers_ in pool.map(ten, range(4)) for number in numbers_]
+    assert len(set(given)) == 4 * 11
 
 
 def test_one_misfit_among_many_leaves_nothing(people):
