@@ -169,20 +169,22 @@ def test_the_manual_lists_every_kind_of_event_and_no_other() -> None:
 
 
 def kinds(module: Module) -> set[str]:
-    """The kinds of event a module writes: what it hands to `log.append` or `log.row`."""
+    """The kinds of event a module writes: what it hands to `log.append` or `log.row`, by name or as it is."""
+    named = {
+        dotted(target): node.value.value
+        for node in module.tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+    }
     found = set()
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and dotted(node.func).endswith(("log.append", "log.row")):
-            given = [*node.args, *(keyword.value for keyword in node.keywords)]
-            found |= {
-                part.value
-                for argument in given[:2]
-                # A choice between two kinds is two kinds.
-                for part in (
-                    [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
-                )
-                if isinstance(part, ast.Constant) and isinstance(part.value, str)
-            }
+        if not isinstance(node, ast.Call) or not dotted(node.func).endswith(("log.append", "log.row")):
+            continue
+        given = [*node.args, *(keyword.value for keyword in node.keywords)][:2]
+        # A choice between two kinds is two kinds.
+        given += [part for each in given if isinstance(each, ast.IfExp) for part in (each.body, each.orelse)]
+        values = [each.value if isinstance(each, ast.Constant) else named.get(dotted(each)) for each in given]
+        found |= {value for value in values if isinstance(value, str)}
     return found
 
 
