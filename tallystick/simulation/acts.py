@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
@@ -127,5 +127,5 @@ def digest(acts: Iterable[Act]) -> str:
     """SHA-256 over everything the acts say: two worlds are the same if and only if theirs are equal."""
     told = hashlib.sha256()
     for act in acts:
-        told.update(f"{type(act).__name__}{astuple(act)!r}\n".encode())
+        told.update(f"{act!r}\n".encode())
     return told.hexdigest()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tallystick.core.db import Db
@@ -24,8 +25,7 @@ EXACT, AT_MOST, FORMULA = 1, 2, 3
 FEE = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A row of the book."""
 
     position: int
@@ -46,8 +46,7 @@ class Transfer:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the ledger says an account had after a position."""
 
     account: int
@@ -58,8 +57,7 @@ class Entry:
     credits_pending: int
 
 
-@dataclass(frozen=True, slots=True)
-class Authorisation:
+class Authorisation(NamedTuple):
     """What a client has agreed to."""
 
     number: int
@@ -78,8 +76,7 @@ class Authorisation:
     withdrawn_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What the ledger says of a use of an authorisation."""
 
     authorisation: int
@@ -88,8 +85,7 @@ class Use:
     used_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What an account lets through from a moment on."""
 
     account: int
@@ -441,7 +437,7 @@ def read(db: Db, book: int) -> Rows:
             )
         ),
         tuple(
-            Entry(*row)
+            Entry._make(row)
             for row in _rows(
                 entries.order_by("account", "position"),
                 "account position debits_posted credits_posted debits_pending credits_pending",

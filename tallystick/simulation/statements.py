@@ -45,6 +45,9 @@ PLANTED_IN_50_000: dict[BreakKind, int] = {
 SETTLED_DAYS = 6
 """Breaks that must not look like lateness are planted at least this long before the end."""
 
+LATE_DAYS = 3
+"""How long before the end of the statements a missing line still counts as late."""
+
 NUMBERS = {BANK: world.BANK_ACCOUNT, FIRM: world.FIRM_ACCOUNT}
 NAMES = {BANK: "QINGHE LENDING CLIENT FUNDS", FIRM: "QINGHE LENDING PENDING SETTLEMENT"}
 BICS = {BANK: "QHCBCN0X", FIRM: "QHPFCN0X"}
@@ -64,6 +67,8 @@ class Line:
     pinyin: str = ""
     counterparty: str = ""
     text: str = ""
+    posted_on: date | None = None
+    """The ledger's day of it; the bank may book it the day after. None where the ledger has none."""
     is_final: bool = False
     """Part of a handover between our own two accounts: no break is planted on it."""
 
@@ -152,7 +157,8 @@ def booked(place: World, performed: Iterable[acts.Act], chance: Random) -> list[
                     amount_minor=signed,
                     reference=transfer.reference,
                     bank_reference=f"BK{act.at:%y%m%d}{serial:06d}",
-                    text=f"{what.code.replace('_', ' ').upper()}",
+                    text=what.code.replace("_", " ").upper(),
+                    posted_on=act.at.date(),
                     is_final=other in (BANK, FIRM),
                 )
                 lines.append(_named(line, people.get(other)))
@@ -212,7 +218,9 @@ class _Untouched:
         chance.shuffle(ordinary)
         settled = place.last_day - timedelta(SETTLED_DAYS)
         self._settled = [line for line in ordinary if line.day <= settled and abs(line.amount_minor) >= 1_000]
-        self._fresh = [line for line in ordinary if line.day == self.last[line.account]]
+        self._fresh = [
+            line for line in ordinary if line.day + timedelta(LATE_DAYS) > self.last[line.account]
+        ]
 
     def settled(self, *, account: str = "", is_in: bool = False) -> Line | None:
         """A line from before the last few days."""
@@ -223,7 +231,7 @@ class _Untouched:
         return None
 
     def fresh(self) -> Line | None:
-        """A line of the last day a statement covers."""
+        """A line so near the end that the bank may just be late with it."""
         return self._fresh.pop() if self._fresh else None
 
 
@@ -233,7 +241,7 @@ def _timing(place: World, lines: list[Line], untouched: _Untouched, nth: int, ch
     if line is None:
         return []
     lines.remove(line)
-    return [Planted("timing", line.account, line.day, line.reference, -line.amount_minor)]
+    return [_unseen("timing", line)]
 
 
 def _amount(place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random) -> list[Planted]:
@@ -272,7 +280,7 @@ def _missing_at_bank(
     if line is None:
         return []
     lines.remove(line)
-    return [Planted("missing_at_bank", line.account, line.day, line.reference, -line.amount_minor)]
+    return [_unseen("missing_at_bank", line)]
 
 
 def _duplicate(place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random) -> list[Planted]:
@@ -306,9 +314,15 @@ def _wrong_account(
     lines.remove(line)
     lines.append(replace(line, account=FIRM))
     return [
-        Planted("wrong_account", BANK, line.day, line.reference, -line.amount_minor),
+        _unseen("wrong_account", line),
         Planted("wrong_account", FIRM, line.day, line.reference, line.amount_minor),
     ]
+
+
+def _unseen(kind: BreakKind, line: Line) -> Planted:
+    """A break on the ledger's side: its line waits for one that the bank does not send."""
+    assert line.posted_on is not None, "the ledger knows this line"
+    return Planted(kind, line.account, line.posted_on, line.reference, -line.amount_minor)
 
 
 _PLANTERS = {
