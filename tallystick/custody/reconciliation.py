@@ -418,7 +418,14 @@ def _known(db: Db, book: int) -> set[str]:
 
 
 def _write_breaks(db: Db, reconciliation: str, found: Sequence[matching.Break]) -> None:
+    twins = [int(each.twin) for each in found if each.kind == BreakKind.DUPLICATE and each.bank is not None]
     with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select l.id, s.file_id, l.line from custody_statement_line l"
+            " join custody_statement s on s.id = l.statement_id where l.id = any(%s)",
+            [twins],
+        )
+        places = {str(key): f"stm_{file_id}:{line}" for key, file_id, line in cursor.fetchall()}
         cursor.executemany(
             "insert into custody_break (reconciliation_id, number, kind, effect_minor, statement_line,"
             " position, reference, day, twin) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -432,11 +439,18 @@ def _write_breaks(db: Db, reconciliation: str, found: Sequence[matching.Break]) 
                     each.position,
                     each.reference,
                     each.day,
-                    each.twin,
+                    _twin(each, places),
                 )
                 for number, each in enumerate(found, start=1)
             ],
         )
+
+
+def _twin(found: matching.Break, places: dict[str, str]) -> str:
+    """The line a duplicate repeats, as a person finds it: file and line, or the ledger's position."""
+    if found.kind != BreakKind.DUPLICATE:
+        return found.twin
+    return f"#{found.twin}" if found.bank is None else places[found.twin]
 
 
 def _summaries(db: Db, where: str, parameters: Sequence[int], limit: int) -> list[Summary]:

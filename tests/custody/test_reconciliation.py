@@ -149,6 +149,18 @@ def test_all_seven_kinds_are_found_and_explain_the_difference(people: cast.Cast)
     assert all(each.file and each.line for each in found.breaks if each.statement_line)
 
 
+def test_a_duplicate_names_the_line_it_repeats(people: cast.Cast) -> None:
+    """By file and line at the bank, by position in the ledger."""
+    cast.post([top_up(1, people, 10_00, "A"), top_up(2, people, 20_00, "B"), top_up(3, people, 20_00, "B")])
+    imported = bank_says(
+        people.bank, paid("A", "10.00"), paid("A", "10.00"), paid("B", "20.00"), closing="40.00"
+    )
+    assert [(each.kind, each.twin) for each in run(people).breaks] == [
+        ("duplicate", f"{imported.file}:7"),
+        ("duplicate", "#2"),
+    ]
+
+
 def test_breaks_are_kept_with_both_sides(people: cast.Cast) -> None:
     """What was found can be read again: file and line of the bank, position of the ledger, both amounts."""
     cast.post([top_up(1, people, 20_00, "A")])

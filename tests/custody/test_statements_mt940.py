@@ -103,6 +103,7 @@ def test_a_field_missing_or_out_of_place_is_refused(
     [
         (b"", b""),
         (b"{1:F01BANKNL2AXXXX0000000000}{2:O9400000}{4:\r\n", b"-}{5:{CHK:0}}"),
+        (b"{1:F01BANKNL2AXXXX0000000000}{2:O9400000}{4:", b"-}"),
         (b"ABNANL2A\r\n940\r\nABNANL2A\r\n", b""),
         (b":940:\r\n", b""),
         (b"\x01\r\n", b"-\x03"),

@@ -29,7 +29,7 @@ FIELD_LINES_MAX = 2_000
 _TAG = re.compile(r":(20|21|25P?|28C?|60[FM]|61|62[FM]|64|65|86|NS|13D?|34F|90[CD]):")
 # `-` alone, SWIFT's `-}{5:…}`, the old `-XXX`, an end-of-text character.
 _END = re.compile(r"-(\}.*|\s*|XXX|[\x00-\x1f]+)\Z")
-_START = re.compile(r"\{4:\s*\Z")
+_START = re.compile(r"\{4:\s*(?=\Z|:20:)")
 
 _BALANCE = re.compile(
     r"(?P<side>[CD])(?P<date>[0-9]{6})(?P<currency>[A-Z]{3})?(?P<amount>[0-9,.]*[0-9,])\s*\Z"
@@ -113,12 +113,16 @@ class Reader:
         field: _Field | None = None
         closed = True  # Outside a message, or after its closing balance.
         for number, line in self._lines:
-            if _START.search(line) and (closed or line.startswith("{")):
+            start = _START.search(line) if closed or line.startswith("{") else None
+            if start:
                 if field is not None:
                     yield field
                     yield _Field("end", number, [])
                 field, closed = None, True
-                continue
+                # Some senders put the first field on the line of the envelope.
+                line = line[start.end() :]
+                if not line:
+                    continue
             # In the text of a field a lone hyphen is text: a message ends only once it is closed.
             if _END.match(line) and (closed or line.startswith("-}")):
                 if field is not None:
