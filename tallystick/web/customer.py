@@ -138,7 +138,9 @@ def _charts(asset: str, mine: Sequence[Account], balances: dict[int, Balance]) -
     """Where the money is now, and how it stood over time."""
     scale = mine[0].scale
     today = timezone.localdate()
-    first = today - timedelta(days=ledger.COURSE_DAYS - 1)
+    # Days before there was any account say nothing.
+    opened = min(timezone.localtime(account.opened_at).date() for account in mine)
+    first = max(opened, today - timedelta(days=ledger.COURSE_DAYS - 1))
     daily = [course.daily(APP, account.number, first=first, last=today) for account in mine]
     days = [day.day.isoformat() for day in daily[0]]
     now = Chart(

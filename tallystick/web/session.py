@@ -74,7 +74,10 @@ def page(request: HttpRequest) -> dict[str, Any]:
     who = getattr(request, "actor", access.NOBODY)
     return {
         "actor": who,
-        "navigation": SimpleLazyObject(lambda: navigation.of(who, request.path, book=book_of(request))),
+        # Whoever has no role has no menu, and looking for one costs no query.
+        "navigation": SimpleLazyObject(
+            lambda: navigation.of(who, request.path, book=book_of(request)) if who.roles else []
+        ),
         "languages": settings.LANGUAGES,
         "is_demo": settings.DEMO,
     }

@@ -36,7 +36,7 @@ def test_not_ready_when_a_migration_is_missing_or_the_database_is_read_only(clie
 
     health._nothing_to_migrate.cache_clear()
     with psycopg.connect(ledger_database.superuser, autocommit=True) as connection:
-        connection.execute("delete from django_migrations where app = 'identity' and name like '0002%'")
+        connection.execute("delete from django_migrations where app = 'evidence'")
         connection.execute(f'alter database "{ledger_database.name}" set default_transaction_read_only = on')
     from django.db import connections
 

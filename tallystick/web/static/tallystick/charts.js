@@ -85,7 +85,7 @@
     return {
       ...shared,
       legend: data.series.length > 1 ? { top: 0, type: "scroll", textStyle: { color: ink } } : undefined,
-      grid: { left: lying ? 14 : 4, right: lying ? 48 : 12, top: data.series.length > 1 ? 36 : 14, bottom: 4, containLabel: true },
+      grid: { left: lying ? 14 : 4, right: lying ? 48 : 26, top: data.series.length > 1 ? 36 : 14, bottom: 4, containLabel: true },
       xAxis: lying ? values : categories,
       yAxis: lying ? categories : values,
       series: data.series.map((each, n) => ({
