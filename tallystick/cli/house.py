@@ -99,7 +99,7 @@ def check(*, strict: bool, as_json: bool) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Web processes.")
-@click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads in each.")
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Threads in each.")
 @click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False), help="A PEM file.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="A PEM file, PKCS#8.")
 def serve(
@@ -139,7 +139,7 @@ def serving(
     port: int,
     *,
     workers: int = 1,
-    threads: int = 4,
+    threads: int = 16,
     tls: Sequence[str] = (),
     ready: Callable[[str], None],
 ) -> int:

@@ -39,12 +39,12 @@ from tallystick.custody.transfers import Batch
 REFUSAL = {refusal: index + 1 for index, refusal in enumerate(errors.TRANSFER_REFUSALS)}
 """A refusal's number in results; 0 is none."""
 
-POSTED, PENDING = TransferKind.POSTED, TransferKind.PENDING
-POST_PENDING, VOID_PENDING, EXPIRE_PENDING = (
-    TransferKind.POST_PENDING,
-    TransferKind.VOID_PENDING,
-    TransferKind.EXPIRE_PENDING,
-)
+# As plain numbers: reading an enum's member costs more than comparing it, and these are read for every transfer.
+POSTED, PENDING, POST_PENDING, VOID_PENDING, EXPIRE_PENDING = (int(kind) for kind in TransferKind)
+CLIENT, OWN = int(Family.CLIENT), int(Family.OWN)
+ENTITLEMENT = int(AuthorisationKind.ENTITLEMENT)
+EXACT, AT_MOST, FORMULA = (int(rule) for rule in AmountRule)
+FEE = int(Code.FEE)
 
 # Which family may pay which. Client to own is settled by the kind of authorisation; own money is otherwise
 # paid only to own accounts and out to the bank.
@@ -53,6 +53,7 @@ for _debit in Family:
     for _credit in Family:
         _CROSSES[_debit, _credit] = (_debit == Family.OWN) != (_credit == Family.OWN)
 _CROSSES[Family.OWN, Family.EXTERNAL] = False
+_CROSSING = _CROSSES.tolist()
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ def at_once(memory: Memory, batch: Batch, now: int, today: int) -> Judgement | N
         return None
 
     use, used = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    of_client = debit_family == Family.CLIENT
+    of_client = debit_family == CLIENT
     if ((batch.authorisation != 0) != of_client).any():
         return None
     which = np.flatnonzero(of_client)
@@ -169,15 +170,16 @@ def at_once(memory: Memory, batch: Batch, now: int, today: int) -> Judgement | N
             or (book.valid_from[row] > now).any()
             or (book.valid_until[row] <= now).any()
             or (book.code[row] != batch.code[which]).any()
-            or (book.rule[row] == AmountRule.FORMULA).any()
+            or (book.rule[row] == FORMULA).any()
             or (asked > book.amount[row]).any()
-            or ((book.rule[row] == AmountRule.EXACT) & (asked != book.amount[row])).any()
+            or ((book.rule[row] == EXACT) & (asked != book.amount[row])).any()
         ):
             return None
         if batch.payee is not None or book.has_payee[row].any():
             payee = batch.payee or [None] * count
             if any(
-                (payee[i] or "") != book.payee[r] for i, r in zip(which.tolist(), row.tolist(), strict=True)
+                (payee[i] or "") != book.payee.get(r, "")
+                for i, r in zip(which.tolist(), row.tolist(), strict=True)
             ):
                 return None
         # Uses in the order of the batch: running count and running sum within each authorisation.
@@ -449,19 +451,22 @@ class _InOrder:
 
         debit_family, credit_family = debit // FAMILY_UNIT % 10, credit // FAMILY_UNIT % 10
         if (
-            _CROSSES[debit_family, credit_family]
+            _CROSSING[debit_family][credit_family]
             and not is_reversal
             and not (
-                debit_family == Family.CLIENT
-                and credit_family == Family.OWN
-                and authorisation % 10 == AuthorisationKind.ENTITLEMENT
-                and code == Code.FEE
+                debit_family == CLIENT
+                and credit_family == OWN
+                and authorisation % 10 == ENTITLEMENT
+                and code == FEE
             )
         ):
             return REFUSAL[errors.BorderCrossed]
 
         releases = kind in (VOID_PENDING, EXPIRE_PENDING)  # what was held may always go back
-        debit_flags, credit_flags = int(accounts.flags[debit_row]), int(accounts.flags[credit_row])
+        *d, debit_flags, debit_limited, debit_normal_credit, debit_ceiling = accounts.rows[debit_row].tolist()
+        *c, credit_flags, credit_limited, credit_normal_credit, credit_ceiling = accounts.rows[
+            credit_row
+        ].tolist()
         if not releases:
             if (debit_flags | credit_flags) & CLOSED:
                 return REFUSAL[errors.AccountClosed]
@@ -472,7 +477,7 @@ class _InOrder:
 
         use_row: int | None = None
         if not settles and not is_reversal:
-            if debit_family == Family.CLIENT:
+            if debit_family == CLIENT:
                 refusal, use_row = self._authorised(i, authorisation, debit, credit, code)
                 if refusal:
                     return refusal
@@ -481,31 +486,19 @@ class _InOrder:
         elif is_reversal and authorisation:
             return REFUSAL[errors.AuthorisationOutOfPlace]
 
-        d = accounts.totals[debit_row].tolist()
-        c = accounts.totals[credit_row].tolist()
-        debit_normal_credit = bool(accounts.is_credit_normal[debit_row])
-        credit_normal_credit = bool(accounts.is_credit_normal[credit_row])
         # What the debited account can give, and the credited one take; None where there is no limit.
+        gives: int | None = None
+        takes: int | None = None
         if debit_normal_credit:
-            gives = (
-                d[CREDITS_POSTED] - d[DEBITS_POSTED] - d[DEBITS_PENDING]
-                if accounts.is_limited[debit_row]
-                else None
-            )
-        else:
-            ceiling = int(accounts.ceiling[debit_row])
-            room = ceiling - (d[DEBITS_POSTED] + d[DEBITS_PENDING] - d[CREDITS_POSTED])
-            gives = None if ceiling == NO_CEILING else room
+            if debit_limited:
+                gives = d[CREDITS_POSTED] - d[DEBITS_POSTED] - d[DEBITS_PENDING]
+        elif debit_ceiling != NO_CEILING:
+            gives = debit_ceiling - (d[DEBITS_POSTED] + d[DEBITS_PENDING] - d[CREDITS_POSTED])
         if credit_normal_credit:
-            ceiling = int(accounts.ceiling[credit_row])
-            room = ceiling - (c[CREDITS_POSTED] + c[CREDITS_PENDING] - c[DEBITS_POSTED])
-            takes = None if ceiling == NO_CEILING else room
-        else:
-            takes = (
-                c[DEBITS_POSTED] - c[CREDITS_POSTED] - c[CREDITS_PENDING]
-                if accounts.is_limited[credit_row]
-                else None
-            )
+            if credit_ceiling != NO_CEILING:
+                takes = credit_ceiling - (c[CREDITS_POSTED] + c[CREDITS_PENDING] - c[DEBITS_POSTED])
+        elif credit_limited:
+            takes = c[DEBITS_POSTED] - c[CREDITS_POSTED] - c[CREDITS_PENDING]
         if self.balancing[i]:
             limit = gives if self.balancing[i] == 1 else takes
             if limit is not None:
@@ -549,9 +542,9 @@ class _InOrder:
         self._set_totals(credit_row, c)
         if use_row is not None:
             book = memory.authorisations
-            self._set_cell(book.uses, use_row, int(book.uses[use_row]) + 1)
-            self._set_cell(book.used, use_row, int(book.used[use_row]) + amount)
-            self.use[i], self.used[i] = int(book.uses[use_row]), int(book.used[use_row])
+            self.use[i], self.used[i] = int(book.uses[use_row]) + 1, int(book.used[use_row]) + amount
+            self._set_cell(book.uses, use_row, self.use[i])
+            self._set_cell(book.used, use_row, self.used[i])
         if reverses is not None:
             self._set(reverses, "is_reversed", True)
             self.reverses_position[i] = reverses.position
@@ -576,7 +569,7 @@ class _InOrder:
             return REFUSAL[errors.CreditAccountUnknown]
         if debit == credit and debit:
             return REFUSAL[errors.AccountsSame]
-        if any(number and number // BOOK_UNIT != book for number in (debit, credit)):
+        if (debit and debit // BOOK_UNIT != book) or (credit and credit // BOOK_UNIT != book):
             return REFUSAL[errors.BookDiffers]
         if debit and credit and debit // ASSET_UNIT % 10_000 != credit // ASSET_UNIT % 10_000:
             return REFUSAL[errors.AssetDiffers]
@@ -591,24 +584,25 @@ class _InOrder:
         if row is None:
             return REFUSAL[errors.AuthorisationUnknown], None
         payee = self.batch.payee[i] if self.batch.payee is not None else None
-        if book.debit[row] != debit:
+        of, to, for_code, _, _, _, _, since, until, withdrawn, _, _, _ = book.rows[row].tolist()
+        if of != debit:
             return REFUSAL[errors.AuthorisationOfAnother], None
-        if book.withdrawn[row]:
+        if withdrawn:
             return REFUSAL[errors.AuthorisationWithdrawn], None
-        if book.valid_from[row] > self.now:
+        if since > self.now:
             return REFUSAL[errors.AuthorisationNotYetValid], None
-        if book.valid_until[row] <= self.now:
+        if until <= self.now:
             return REFUSAL[errors.AuthorisationExpired], None
-        if book.credit[row] != credit or book.payee[row] != (payee or ""):
+        if to != credit or book.payee.get(row, "") != (payee or ""):
             return REFUSAL[errors.AuthorisationPayeeDiffers], None
-        if book.code[row] != code:
+        if for_code != code:
             return REFUSAL[errors.AuthorisationCodeDiffers], None
         return 0, row
 
     def _amount_authorised(self, i: int, row: int, amount: int) -> int:
         book = self.memory.authorisations
-        rule, allowed = book.rule[row], int(book.amount[row])
-        if rule == AmountRule.FORMULA:
+        _, _, _, rule, allowed, total_max, uses_max, _, _, _, uses, used, _ = book.rows[row].tolist()
+        if rule == FORMULA:
             day = self.value_date[i] or self.today
             formula = book.formula[row]
             allowed = interest.simple(
@@ -618,9 +612,9 @@ class _InOrder:
                 since=formula.since,
                 until=date.fromordinal(date(1970, 1, 1).toordinal() + day),
             )
-        if amount > allowed or (rule != AmountRule.AT_MOST and amount != allowed):
+        if amount > allowed or (rule != AT_MOST and amount != allowed):
             return REFUSAL[errors.AuthorisationAmountDiffers]
-        if book.uses[row] >= book.uses_max[row] or int(book.used[row]) + amount > book.total_max[row]:
+        if uses >= uses_max or used + amount > total_max:
             return REFUSAL[errors.AuthorisationConsumed]
         return 0
 

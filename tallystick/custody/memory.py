@@ -79,58 +79,74 @@ class Formula:
     since: date
 
 
-class Accounts:
-    """Accounts as columns."""
+class Table:
+    """Rows of whole numbers that grow, each column also reachable by its name, as a view."""
+
+    COLUMNS: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.index: dict[int, int] = {}
-        self.number: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.totals: NDArray[np.int64] = np.zeros((0, 4), np.int64)
-        self.flags: NDArray[np.int8] = np.zeros(0, np.int8)
-        self.is_limited: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        self.is_credit_normal: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        self.ceiling: NDArray[np.int64] = np.zeros(0, np.int64)
+        """From a number to its row."""
+        self.rows: NDArray[np.int64] = np.zeros((0, len(self.COLUMNS)), np.int64)
+        self._name_columns()
 
-    def reserve(self, count: int) -> None:
-        """Make room for `count` more rows."""
-        need = len(self.index) + count
-        if need > len(self.number):
-            room = max(need, 2 * len(self.number), 1024)
-            for name in ("number", "totals", "flags", "is_limited", "is_credit_normal", "ceiling"):
-                old = getattr(self, name)
-                new = np.zeros((room, *old.shape[1:]), old.dtype)
-                new[: len(old)] = old
-                setattr(self, name, new)
-
-    def put(
-        self, number: int, totals: tuple[int, ...], flags: int, is_limited: bool, is_credit_normal: bool, ceiling: int
-    ) -> None:
-        """Know an account, or know it anew."""
+    def row_of(self, number: int) -> int:
+        """The row of this number, a new one where it has none."""
         row = self.index.get(number)
         if row is None:
-            self.reserve(1)
-            row = self.index[number] = len(self.index)
-        self.number[row] = number
-        self.totals[row] = totals
-        self.flags[row] = flags
-        self.is_limited[row] = is_limited
-        self.is_credit_normal[row] = is_credit_normal
-        self.ceiling[row] = ceiling
+            row = len(self.index)
+            if row == len(self.rows):
+                grown = np.zeros((max(1024, 2 * row), len(self.COLUMNS)), np.int64)
+                grown[:row] = self.rows
+                self.rows = grown
+                self._name_columns()
+            self.index[number] = row
+        return row
+
+    def _name_columns(self) -> None:
+        for nth, name in enumerate(self.COLUMNS):
+            setattr(self, name, self.rows[:, nth])
 
 
-class Authorisations:
-    """Authorisations as columns."""
+class Accounts(Table):
+    """Accounts: their four totals, and what they let through."""
 
     COLUMNS = (
-        "debit credit code rule amount total_max uses_max valid_from valid_until withdrawn uses used has_payee".split()
-    )
+        "debits_posted", "credits_posted", "debits_pending", "credits_pending",
+        "flags", "is_limited", "is_credit_normal", "ceiling",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.index: dict[int, int] = {}
-        self.payee: list[str] = []
-        self.formula: dict[int, Formula] = {}
-        for name in self.COLUMNS:
-            setattr(self, name, np.zeros(0, np.int64))
+    flags: NDArray[np.int64]
+    is_limited: NDArray[np.int64]
+    is_credit_normal: NDArray[np.int64]
+    ceiling: NDArray[np.int64]
+
+    @property
+    def totals(self) -> NDArray[np.int64]:
+        """The four totals of each row, as a view."""
+        return self.rows[:, :4]
+
+    def put(
+        self,
+        number: int,
+        totals: tuple[int, ...],
+        flags: int,
+        is_limited: bool,
+        is_credit_normal: bool,
+        ceiling: int,
+    ) -> None:
+        """Know an account, or know it anew."""
+        row = self.row_of(number)
+        self.rows[row] = (*totals, flags, is_limited, is_credit_normal, ceiling)
+
+
+class Authorisations(Table):
+    """Authorisations: what was agreed, and what has been used of it."""
+
+    COLUMNS = (
+        "debit", "credit", "code", "rule", "amount", "total_max", "uses_max", "valid_from", "valid_until",
+        "withdrawn", "uses", "used", "has_payee",
+    )  # fmt: skip
 
     debit: NDArray[np.int64]
     credit: NDArray[np.int64]
@@ -146,23 +162,20 @@ class Authorisations:
     used: NDArray[np.int64]
     has_payee: NDArray[np.int64]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.payee: dict[int, str] = {}
+        """By row; a row that is not here names no payee outside."""
+        self.formula: dict[int, Formula] = {}
+
     def put(self, number: int, payee: str, formula: Formula | None, **values: int) -> None:
         """Know an authorisation, or know it anew."""
-        row = self.index.get(number)
-        if row is None:
-            row = len(self.index)
-            if row == len(self.debit):
-                for name in self.COLUMNS:
-                    old = getattr(self, name)
-                    setattr(self, name, np.concatenate([old, np.zeros(max(row, 1024), np.int64)]))
-            self.index[number] = row
-            self.payee.append("")
-        self.payee[row] = payee
+        row = self.row_of(number)
+        self.rows[row] = [int(payee != "") if name == "has_payee" else values[name] for name in self.COLUMNS]
+        if payee:
+            self.payee[row] = payee
         if formula is not None:
             self.formula[row] = formula
-        for name, value in values.items():
-            getattr(self, name)[row] = value
-        self.has_payee[row] = payee != ""
 
 
 @dataclass
