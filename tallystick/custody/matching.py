@@ -34,20 +34,8 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
-
-class BreakKind(StrEnum):
-    """Why a line stands on one side only, in the order in which it is judged."""
-
-    DUPLICATE = "duplicate"
-    AMOUNT = "amount"
-    WRONG_ACCOUNT = "wrong_account"
-    TIMING = "timing"
-    UNIDENTIFIED = "unidentified"
-    MISSING_IN_LEDGER = "missing_in_ledger"
-    MISSING_AT_BANK = "missing_at_bank"
-
+from tallystick.custody.breaks import BreakKind
 
 WINDOW_DAYS = 3
 """How far apart a bank line and a ledger line without a common reference may be."""

@@ -20,7 +20,8 @@ from django.db import connections, transaction
 
 from tallystick.core.db import Db
 from tallystick.custody import accounts, books, codes, errors, history, matching, numbers, statement_files
-from tallystick.custody.matching import BankLine, BreakKind, LedgerLine
+from tallystick.custody.breaks import BreakKind
+from tallystick.custody.matching import BankLine, LedgerLine
 from tallystick.custody.numbers import AccountNumber, BookId, Family
 from tallystick.evidence import log
 from tallystick.identity import access

@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from tallystick.custody.matching import BreakKind as BreakKind
+from tallystick.custody.breaks import BreakKind as BreakKind
 
 KINDS = [(str(kind), kind.replace("_", " ").title()) for kind in BreakKind]
 

@@ -9,8 +9,8 @@ import pytest
 
 from tallystick.core.postgres import Role as DatabaseRole
 from tallystick.custody import accounts, errors, history, matching, posting, reconciliation, statement_files
+from tallystick.custody.breaks import BreakKind
 from tallystick.custody.codes import Code
-from tallystick.custody.matching import BreakKind
 from tallystick.custody.numbers import Family
 from tallystick.evidence import log
 from tallystick.identity.errors import AccessDenied

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.custody import matching
-from tallystick.custody.matching import Around, BankLine, BreakKind, LedgerLine
+from tallystick.custody.breaks import BreakKind
+from tallystick.custody.matching import Around, BankLine, LedgerLine
 
 DAY = dt.date(2026, 3, 2)
 CUT_OFF = dt.date(2026, 3, 31)
