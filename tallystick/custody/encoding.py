@@ -54,7 +54,7 @@ _NULLABLE = (
 _TEXTS = ("reference", "payee", "reason", "metadata")
 
 # PostgreSQL counts from 2000-01-01: microseconds for times, days for dates.
-_POSTGRES_EPOCH_US = 946_684_800_000_000
+POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAYS = 10_957
 
 
@@ -97,8 +97,8 @@ def _transfers(judgement: Judgement, posted: NDArray[np.int64], book: int) -> by
         "credit_account": judgement.credit[posted],
         "amount_minor": judgement.amount[posted],
         "value_date": value_date - _POSTGRES_EPOCH_DAYS,
-        "at": at - _POSTGRES_EPOCH_US,
-        "recorded_at": judgement.now - _POSTGRES_EPOCH_US,
+        "at": at - POSTGRES_EPOCH_US,
+        "recorded_at": judgement.now - POSTGRES_EPOCH_US,
     }
     expires = batch.expires[posted]
     balancing = batch.balancing[posted]
@@ -107,7 +107,7 @@ def _transfers(judgement: Judgement, posted: NDArray[np.int64], book: int) -> by
         "pending_position": judgement.pending_position[posted],
         "reverses_position": judgement.reverses_position[posted],
         "chain_position": judgement.chain_position[posted],
-        "expires_at": expires - _POSTGRES_EPOCH_US,
+        "expires_at": expires - POSTGRES_EPOCH_US,
         "balancing": balancing,
         "asked_minor": batch.amount[posted],
     }
