@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import cast
 
 from django.db import DatabaseError
@@ -104,9 +104,11 @@ def _admit(request: HttpRequest, offers: dict[str, Offer], *, is_public: bool) -
             raise errors.QueryRepeated(field=name)
 
 
-def _accepts(request: HttpRequest, offered: Iterable[str]) -> bool:
-    # A caller who accepts the problem alone would still be told of one.
-    return not request.headers.get("Accept") or any(request.accepts(media) for media in offered)
+def _accepts(request: HttpRequest, offered: Collection[str]) -> bool:
+    # The document and its page are what they are, whoever asks.
+    return (
+        not offered or not request.headers.get("Accept") or any(request.accepts(media) for media in offered)
+    )
 
 
 def _told(failure: Exception) -> Exception:

@@ -25,13 +25,14 @@ def page(document: Json) -> str:
         format_html(
             '<!doctype html>\n<html lang="{}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{}</title>'
-            '<link rel="stylesheet" href="{}"></head><body class="reference"><main>'
+            '<link rel="stylesheet" href="{}"><link rel="icon" href="{}"></head><body class="reference"><main>'
             '<h1>{}</h1>{}<p><a href="openapi.json">openapi.json</a></p><nav><ul>{}</ul></nav>{}'
             '<h2 id="forms">{}</h2>{}'
             "</main></body></html>\n",
             get_language() or "en",
             _("Tallystick API"),
             static("tallystick/page.css"),
+            static("tallystick/mark.svg"),
             _("Tallystick API"),
             _paragraphs(document["info"]["description"]),
             _contents(grouped),
@@ -102,8 +103,15 @@ def _contents_of(label: str, holder: Json) -> SafeString:
     return format_html_join(
         "",
         "<p>{} <code>{}</code>: {}</p>",
-        ((label, media, _kind(each.get("schema", {}))) for media, each in holder.get("content", {}).items()),
+        (
+            (label, media, _lines(each) if "itemSchema" in each else _kind(each.get("schema", {})))
+            for media, each in holder.get("content", {}).items()
+        ),
     )
+
+
+def _lines(content: Json) -> SafeString:
+    return format_html("{} {}", _("a line each:"), _kind(content["itemSchema"]))
 
 
 def _schema(name: str, schema: Json) -> SafeString:
@@ -146,7 +154,7 @@ def _kind(schema: Json) -> SafeString:
 
 def _table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> SafeString:
     return format_html(
-        '<div class="table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        '<div class="scroll" tabindex="0"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
         format_html_join("", '<th scope="col">{}</th>', ((each,) for each in headings)),
         format_html_join(
             "\n",
