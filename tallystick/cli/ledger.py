@@ -517,7 +517,7 @@ def post(
                     if not _post_chunk(told, each, book, actor, partial=partial):
                         break
         finally:
-            posting.gateway().close()  # type: ignore[attr-defined]
+            posting.close()
         _tell(as_json, {"book": book, **told.told()}, told.text())
         if told.refused:
             sys.exit(1)
@@ -591,7 +591,7 @@ def opening_balances(
                 now=_now(),
             )
         finally:
-            posting.gateway().close()  # type: ignore[attr-defined]
+            posting.close()
         line = f"{opened.accounts} accounts opened by {opened.transfers} transfers"
         _tell(
             as_json,

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
 from tallystick.cli import main
-from tallystick.custody import history, posting
+from tallystick.custody import history
 from tallystick.custody.numbers import account_text, authorisation_text
 from tallystick.identity import users
 from tallystick.identity.access import Actor
@@ -51,23 +51,34 @@ def told(*words: str, exit_code: int = 0, stdin: str | None = None) -> Any:
     return answer
 
 
-@pytest.fixture
-def ledger(ledger_database):
-    """The house as a new platform finds it: nothing but the people who work there."""
-    posting.use(posting.InProcess())
-    for number, (name, role) in enumerate(
-        {"ops": Role.PLATFORM_OPERATIONS, "approver": Role.PLATFORM_APPROVER, "auditor": Role.AUDITOR}.items()
+def hire() -> None:
+    """The people who work there."""
+    for name, role in (
+        ("ops", Role.PLATFORM_OPERATIONS),
+        ("approver", Role.PLATFORM_APPROVER),
+        ("auditor", Role.AUDITOR),
     ):
         user = users.create(DB, name, name=name, actor=Actor.system("cli"), now=NOW)
         users.grant(DB, user.pk, role, reason="a test", actor=Actor.system("cli"), now=NOW)
-        assert number < 3
-    yield
-    posting.gateway().close()
+
+
+@pytest.fixture
+def ledger(ledger_database):
+    """The house as a new platform finds it."""
+    hire()
 
 
 @pytest.fixture
 def people(ledger):
     return cast.opened()
+
+
+@pytest.fixture(scope="module")
+def unmoved(ledger_database_module):
+    """The cast once, for files that are refused: they leave nothing behind."""
+    hire()
+    yield cast.opened()
+    assert history.totals(DB, cast.BOOK) == []
 
 
 def test_from_nothing_to_a_balance(ledger):
@@ -222,8 +233,8 @@ def test_a_chunk_is_posted_whole_or_not_and_partial_posts_what_it_can(people, tm
         ('{"at": "2026-02-03T00:00:00"}', "at"),
     ],
 )
-def test_a_malformed_line_is_told_by_line_and_field_and_nothing_is_posted(people, tmp_path, line, field):
-    sound = lines(people, 1, 2)
+def test_a_malformed_line_is_told_by_line_and_field_and_nothing_is_posted(unmoved, tmp_path, line, field):
+    sound = lines(unmoved, 1, 2)
     if line not in ("{", "[]", '{"id": "x"}', '{"amount_minor": 1}'):
         line = json.dumps(json.loads(sound.splitlines()[0]) | {"id": cast.an_id(9)} | json.loads(line))
     file = tmp_path / "transfers.ndjson"
@@ -245,7 +256,7 @@ def test_a_malformed_line_is_told_by_line_and_field_and_nothing_is_posted(people
         "id,metadata\nx,{\n",
     ],
 )
-def test_a_malformed_csv_is_told_and_nothing_is_posted(people, tmp_path, text):
+def test_a_malformed_csv_is_told_and_nothing_is_posted(unmoved, tmp_path, text):
     file = tmp_path / "transfers.csv"
     file.write_text(text)
     if text:
@@ -255,9 +266,9 @@ def test_a_malformed_csv_is_told_and_nothing_is_posted(people, tmp_path, text):
     assert history.totals(DB, cast.BOOK) == []
 
 
-def test_the_users_own_roles_decide(people, tmp_path):
+def test_the_users_own_roles_decide(unmoved, tmp_path):
     file = tmp_path / "transfers.ndjson"
-    file.write_text(lines(people, 1))
+    file.write_text(lines(unmoved, 1))
     assert told("post", str(file), "--as", "auditor", exit_code=2)["refused"] == "access_denied"
     assert run("post", str(file), "--as", "nobody").exit_code == 2
     assert run("post", str(tmp_path / "none.ndjson"), "--as", "ops").exit_code == 2

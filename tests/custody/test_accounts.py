@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import Error, connections, transaction
 
-from tallystick.custody import accounts, errors, history, ledger, numbers, posting
+from tallystick.custody import accounts, errors, history, ledger, numbers
 from tallystick.custody.accounts import NewAccount
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import Family, Side
@@ -18,11 +18,15 @@ from tests.custody import cast
 from tests.custody.cast import APPROVER, AUDITOR, BOOK, DB, NOW, OPENED, OPERATIONS, SIMULATION, ask
 
 
+@pytest.fixture(scope="module")
+def people(ledger_database_module):
+    return cast.opened()
+
+
 @pytest.fixture
-def people(ledger_database):
-    posting.use(posting.InProcess())
-    yield cast.opened()
-    posting.gateway().close()
+def alone(ledger_database):
+    """The cast, and nobody else."""
+    return cast.opened()
 
 
 def open_client(reference: str, **more: object) -> numbers.AccountNumber:
@@ -80,7 +84,7 @@ def test_an_account_that_does_not_fit_is_refused_and_none_of_the_others_is_opene
 
 
 def test_two_of_one_reference_are_refused(people):
-    twice = [NewAccount(family=Family.CLIENT, asset_code="CNY", owner="C-1", name="A", reference="R")] * 2
+    twice = [NewAccount(family=Family.CLIENT, asset_code="CNY", owner="C-1", name="A", reference="twice")] * 2
     with pytest.raises(errors.AccountReferenceTaken):
         accounts.open_many(DB, BOOK, twice, actor=SIMULATION, now=NOW)
 
@@ -108,12 +112,12 @@ def test_an_unknown_book_has_no_accounts(people):
 
 
 def test_operations_opens_accounts_and_an_approver_sets_limits(people):
-    number = open_client("R-1")
+    number = open_client("limited")
     assert accounts.account(DB, number).opened_by == OPERATIONS.id
     with pytest.raises(AccessDenied):
-        open_client("R-2", ceiling_minor=100)
+        open_client("other", ceiling_minor=100)
     with pytest.raises(AccessDenied):
-        open_client("R-2", actor=AUDITOR)
+        open_client("other", actor=AUDITOR)
     with pytest.raises(AccessDenied):
         accounts.change_state(
             DB, number, AccountStatus.OPEN, "lower", ceiling_minor=1, actor=OPERATIONS, now=NOW
@@ -147,19 +151,20 @@ ALL = list(AccountStatus)
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(ALL, ALL)))
 def test_every_step_between_two_states_is_allowed_but_out_of_closed_and_to_itself(people, old, new):
+    wang = open_client(f"{old} to {new}")
     if old != AccountStatus.OPEN:
-        accounts.change_state(DB, people.wang, old, "first", actor=OPERATIONS, now=NOW)
+        accounts.change_state(DB, wang, old, "first", actor=OPERATIONS, now=NOW)
     refusal = {True: errors.StateFinal, False: errors.StateUnchanged if old == new else None}[old == "closed"]
     if refusal is None:
-        state = accounts.change_state(DB, people.wang, new, "second", actor=OPERATIONS, now=NOW)
-        assert accounts.account(DB, people.wang).status == new
-        assert accounts.states(DB, people.wang)[-1] == state
+        state = accounts.change_state(DB, wang, new, "second", actor=OPERATIONS, now=NOW)
+        assert accounts.account(DB, wang).status == new
+        assert accounts.states(DB, wang)[-1] == state
         told = log.events(DB, kind="custody.account_state_changed")[0].payload
         assert told is not None
         assert (told["before"], told["status"], told["reason"]) == (old, new, "second")
     else:
         with pytest.raises(refusal):
-            accounts.change_state(DB, people.wang, new, "second", actor=OPERATIONS, now=NOW)
+            accounts.change_state(DB, wang, new, "second", actor=OPERATIONS, now=NOW)
 
 
 LETS_THROUGH = {
@@ -174,11 +179,20 @@ LETS_THROUGH = {
 @pytest.mark.parametrize("status", ALL)
 def test_a_state_lets_through_what_its_name_says_from_the_next_batch_on(people, status):
     def accepted(n: int, debit: int, credit: int) -> bool:
-        results = ledger.post(DB, BOOK, [ask(n, debit, credit, 1)], actor=SIMULATION, now=NOW)
+        results = ledger.post(
+            DB, BOOK, [ask(100 * ALL.index(status) + n, debit, credit, 1)], actor=SIMULATION, now=NOW
+        )
         return results.refusal_of(0) is None
 
     other = accounts.open_account(
-        DB, BOOK, Family.EXTERNAL, "CNY", name="Another bank", reference="B-2", actor=SIMULATION, now=NOW
+        DB,
+        BOOK,
+        Family.EXTERNAL,
+        "CNY",
+        name="Another bank",
+        reference=f"bank {status}",
+        actor=SIMULATION,
+        now=NOW,
     )
     assert accepted(1, other, people.bank)
     assert accepted(2, people.bank, other), "the writer knows both accounts as open now"
@@ -187,43 +201,43 @@ def test_a_state_lets_through_what_its_name_says_from_the_next_batch_on(people, 
     assert (accepted(3, other, people.bank), accepted(4, people.bank, other)) == LETS_THROUGH[status]
 
 
-def test_an_account_closes_only_with_nothing_on_it_and_nothing_held(people):
-    held = cast.authorised(people.wang, people.bank, 10_00, code=cast.Code.WITHDRAWAL, uses_max=2)
+def test_an_account_closes_only_with_nothing_on_it_and_nothing_held(alone):
+    held = cast.authorised(alone.wang, alone.bank, 10_00, code=cast.Code.WITHDRAWAL, uses_max=2)
     withdrawal = {"authorisation": held, "kind": "pending"}
 
     def close() -> None:
-        accounts.change_state(DB, people.wang, AccountStatus.CLOSED, "done", actor=OPERATIONS, now=NOW)
+        accounts.change_state(DB, alone.wang, AccountStatus.CLOSED, "done", actor=OPERATIONS, now=NOW)
 
-    cast.post([ask(1, people.bank, people.wang, 10_00)])
+    cast.post([ask(1, alone.bank, alone.wang, 10_00)])
     with pytest.raises(errors.BalanceNotZero) as refused:
         close()
     assert refused.value.fields["balance"] == 10_00
-    cast.post([ask(2, people.wang, people.bank, 10_00, "withdrawal", **withdrawal)])
+    cast.post([ask(2, alone.wang, alone.bank, 10_00, "withdrawal", **withdrawal)])
     with pytest.raises(errors.BalanceNotZero):
         close()
     cast.post([cast.TransferRequest(id=cast.an_id(3), kind="post_pending", pending_id=cast.an_id(2))])
-    assert history.balance(DB, people.wang).balance_minor == 0
+    assert history.balance(DB, alone.wang).balance_minor == 0
     # Money on its way in is held too: it would have nowhere to go.
-    cast.post([ask(4, people.bank, people.wang, 5_00, kind="pending")])
+    cast.post([ask(4, alone.bank, alone.wang, 5_00, kind="pending")])
     with pytest.raises(errors.BalanceNotZero):
         close()
     cast.post(
         [cast.TransferRequest(id=cast.an_id(5), kind="void_pending", pending_id=cast.an_id(4), reason="no")]
     )
     close()
-    assert accounts.account(DB, people.wang).status == AccountStatus.CLOSED
+    assert accounts.account(DB, alone.wang).status == AccountStatus.CLOSED
 
 
-def test_only_a_control_account_may_be_overdrawn(people):
-    for number in (people.wang, people.platform, people.suspense):
+def test_only_a_control_account_may_be_overdrawn(alone):
+    for number in (alone.wang, alone.platform, alone.suspense):
         with pytest.raises(errors.Malformed):
             accounts.change_state(
                 DB, number, AccountStatus.OPEN, "lend", no_overdraft=False, actor=APPROVER, now=NOW
             )
     accounts.change_state(
-        DB, people.bank, AccountStatus.OPEN, "no", no_overdraft=True, actor=APPROVER, now=NOW
+        DB, alone.bank, AccountStatus.OPEN, "no", no_overdraft=True, actor=APPROVER, now=NOW
     )
-    assert accounts.account(DB, people.bank).no_overdraft is True
+    assert accounts.account(DB, alone.bank).no_overdraft is True
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "a\x00b"])
@@ -233,9 +247,10 @@ def test_a_change_needs_a_reason(people, reason):
 
 
 def test_what_became_of_an_account_stays_on_record(people):
+    wang = open_client("to be closed")
     for status in (AccountStatus.FROZEN, AccountStatus.OPEN, AccountStatus.CLOSED):
-        accounts.change_state(DB, people.wang, status, f"to {status}", actor=OPERATIONS, now=NOW)
-    told = [(state.status, state.reason) for state in accounts.states(DB, people.wang)]
+        accounts.change_state(DB, wang, status, f"to {status}", actor=OPERATIONS, now=NOW)
+    told = [(state.status, state.reason) for state in accounts.states(DB, wang)]
     assert told == [("open", "opened"), ("frozen", "to frozen"), ("open", "to open"), ("closed", "to closed")]
     for statement in (
         "update custody_account_state set status = 'open'",
@@ -245,23 +260,23 @@ def test_what_became_of_an_account_stays_on_record(people):
         with pytest.raises(Error), transaction.atomic(), connections[DB].cursor() as cursor:
             cursor.execute(statement)
     with pytest.raises(errors.AccountUnknown):
-        accounts.states(DB, people.wang + 100)
+        accounts.states(DB, people.wang + 9_000_000)
 
 
-def test_accounts_are_found_by_what_is_known_of_them(people):
+def test_accounts_are_found_by_what_is_known_of_them(alone):
     def found(**given: object) -> set[int]:
         return {account.number for account in accounts.accounts(DB, BOOK, **given)}
 
-    assert found(family=Family.CLIENT) == {people.wang, people.li}
-    assert found(owner="C-WANG") == {people.wang}
-    assert found(search="芳") == {people.wang}
-    assert found(search="c-l") == {people.li}
-    assert found(search=numbers.account_text(people.bank)) == {people.bank}
+    assert found(family=Family.CLIENT) == {alone.wang, alone.li}
+    assert found(owner="C-WANG") == {alone.wang}
+    assert found(search="芳") == {alone.wang}
+    assert found(search="c-l") == {alone.li}
+    assert found(search=numbers.account_text(alone.bank)) == {alone.bank}
     assert found(search="%") == found(search="_") == found(search="\\") == set()
     assert found(asset="USD") == set()
-    assert found(asset="CNY") == set(vars(people).values())
-    accounts.change_state(DB, people.li, AccountStatus.FROZEN, "a test", actor=OPERATIONS, now=NOW)
-    assert found(status=AccountStatus.FROZEN) == {people.li}
+    assert found(asset="CNY") == set(vars(alone).values())
+    accounts.change_state(DB, alone.li, AccountStatus.FROZEN, "a test", actor=OPERATIONS, now=NOW)
+    assert found(status=AccountStatus.FROZEN) == {alone.li}
     first = accounts.accounts(DB, BOOK, limit=2)
     rest = accounts.accounts(DB, BOOK, after=first[-1].number)
     assert [*first, *rest] == list(accounts.accounts(DB, BOOK))

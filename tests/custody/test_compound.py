@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.custody import compound, errors, history, ledger, posting, transfers
+from tallystick.custody import compound, errors, history, ledger, transfers
 from tallystick.custody.codes import Code
 from tallystick.custody.compound import Leg
 from tallystick.custody.models import TransferKind
@@ -75,7 +75,6 @@ def test_an_authorised_debit_is_not_split():
 
 
 def test_a_compound_entry_is_posted_whole_or_not_at_all(ledger_database):
-    posting.use(posting.InProcess())
     people = cast.opened()
     cast.post([ask(1, people.bank, people.wang, 10_00), ask(2, people.bank, people.li, 5_00)])
     repaid = [
@@ -96,4 +95,3 @@ def test_a_compound_entry_is_posted_whole_or_not_at_all(ledger_database):
         (position, TransferKind.POSTED, "B-1") for position in positions
     ]
     assert history.balance(DB, people.suspense).balance_minor == 10_00
-    posting.gateway().close()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tallystick.core.money import Rounding
-from tallystick.custody import accounts, assets, errors, exchange, history, posting
+from tallystick.custody import accounts, assets, errors, exchange, history
 from tallystick.custody.codes import Code
 from tallystick.custody.exchange import Exchange, Quote
 from tallystick.custody.numbers import Family
@@ -47,7 +47,6 @@ def test_a_rate_that_is_none_is_refused(rate):
 
 
 def test_yuan_become_dollars_and_nothing_is_made_on_the_way(ledger_database):
-    posting.use(posting.InProcess())
     people = cast.opened()
 
     def opened(family: Family, asset: str, owner: str = "") -> int:
@@ -97,4 +96,3 @@ def test_yuan_become_dollars_and_nothing_is_made_on_the_way(ledger_database):
         assert refused.value.fields["field"] == field
     with pytest.raises(errors.Malformed):
         exchange.chain(ENTRY, asked, Quote("0.139125", ""))
-    posting.gateway().close()

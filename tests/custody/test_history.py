@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from tallystick.core.db import Db
-from tallystick.custody import books, codes, errors, history, posting
+from tallystick.custody import books, codes, errors, history
 from tallystick.custody.models import TransferKind
 from tallystick.custody.numbers import BookId, Family
 from tests.custody import cast
@@ -19,7 +19,6 @@ DAY = timedelta(days=1)
 @pytest.fixture(scope="module")
 def people(ledger_database_module):
     """Three days of money: topped up, lent, held and partly posted, paid a fee, reversed."""
-    posting.use(posting.InProcess())
     people = cast.opened()
     order = cast.authorised(people.wang, people.li, 40_00)
     held = cast.authorised(people.wang, people.bank, 30_00, code=codes.Code.WITHDRAWAL, payee="6222 01")
@@ -52,8 +51,7 @@ def people(ledger_database_module):
         ],
         NOW + 2 * DAY,
     )
-    yield people
-    posting.gateway().close()
+    return people
 
 
 def test_a_balance_is_read_now_and_as_of_every_position_and_time(people):

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import Error, connections, transaction
 
-from tallystick.custody import errors, instructions, ledger, numbers, posting
+from tallystick.custody import errors, instructions, ledger, numbers
 from tallystick.custody.codes import Code
 from tallystick.custody.instructions import Given, Standing, Terms
 from tallystick.custody.models import AmountRule
@@ -29,12 +29,10 @@ LI_KEY = Ed25519PrivateKey.from_private_bytes(b"L" * 32)
 
 @pytest.fixture(scope="module")
 def people(ledger_database_module):
-    posting.use(posting.InProcess())
     people = cast.opened()
     instructions.register_key(DB, "C-WANG", public(WANG_KEY), actor=WANG_FANG, now=NOW)
     instructions.register_key(DB, "C-LI", public(LI_KEY), actor=LI_QIANG, now=NOW)
-    yield people
-    posting.gateway().close()
+    return people
 
 
 def order(people: cast.Cast, **changed: object) -> Terms:

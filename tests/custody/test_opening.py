@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from tallystick.custody import accounts, errors, history, opening, posting
+from tallystick.custody import accounts, errors, history, opening
 from tallystick.custody.accounts import NewAccount
 from tallystick.custody.codes import Code
 from tallystick.custody.models import AccountStatus
@@ -24,9 +24,14 @@ TRIAL = ["family,asset,debit,credit", "client,CNY,,150.50", "suspense,CNY,,0.50"
 
 @pytest.fixture
 def people(ledger_database):
-    posting.use(posting.InProcess())
+    return cast.opened()
+
+
+@pytest.fixture(scope="module")
+def unmoved(ledger_database_module):
+    """The same, for take-overs that are refused: they leave nothing behind."""
     yield cast.opened()
-    posting.gateway().close()
+    assert not history.transfers(DB, BOOK)
 
 
 def balances(people: cast.Cast) -> list[str]:
@@ -89,15 +94,15 @@ def test_an_account_that_has_moved_takes_no_opening_balance(people):
         ([*TRIAL[1:], "client,USD,,1"], "client USD: nothing here, 1.00 credit there"),
     ],
 )
-def test_a_trial_balance_that_differs_is_told_to_the_cent_and_nothing_is_posted(people, trial, told):
+def test_a_trial_balance_that_differs_is_told_to_the_cent_and_nothing_is_posted(unmoved, trial, told):
     with pytest.raises(errors.OpeningDiffers) as refused:
-        take_over(balances(people), [TRIAL[0], *trial])
+        take_over(balances(unmoved), [TRIAL[0], *trial])
     assert told in str(refused.value)
     assert not history.transfers(DB, BOOK)
 
 
-def test_debits_without_credits_are_told(people):
-    lines = [line for line in balances(people) if not line.startswith("Unidentified")]
+def test_debits_without_credits_are_told(unmoved):
+    lines = [line for line in balances(unmoved) if not line.startswith("Unidentified")]
     with pytest.raises(errors.OpeningDiffers) as refused:
         take_over(lines, [TRIAL[0], TRIAL[1], TRIAL[3]])
     assert "CNY: debits less credits are 0.50" in str(refused.value)
@@ -120,7 +125,7 @@ def test_debits_without_credits_are_told(people):
         ("Custodian bank,1\nCustodian bank,2", "account"),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named(people, line, field):
+def test_a_line_that_cannot_be_read_is_named(unmoved, line, field):
     with pytest.raises(errors.Malformed) as refused:
         take_over(["account,balance", *line.split("\n")])
     assert refused.value.fields["field"] == field
@@ -128,9 +133,9 @@ def test_a_line_that_cannot_be_read_is_named(people, line, field):
 
 
 @pytest.mark.parametrize("trial", [["family,asset"], [], ["family,asset,debit,credit", "clients,CNY,1,"]])
-def test_a_trial_balance_that_cannot_be_read_is_named(people, trial):
+def test_a_trial_balance_that_cannot_be_read_is_named(unmoved, trial):
     with pytest.raises(errors.Malformed):
-        take_over(balances(people), trial)
+        take_over(balances(unmoved), trial)
 
 
 def test_a_frozen_account_is_frozen_afterwards(people):
@@ -139,9 +144,9 @@ def test_a_frozen_account_is_frozen_afterwards(people):
         take_over(balances(people))
 
 
-def test_operations_takes_over_nothing(people):
+def test_operations_takes_over_nothing(unmoved):
     with pytest.raises(AccessDenied):
-        take_over(balances(people), actor=OPERATIONS)
+        take_over(balances(unmoved), actor=OPERATIONS)
 
 
 def test_twelve_thousand_clients_at_three_banks_are_taken_over(people):
