@@ -126,9 +126,7 @@ def _can_hold_a_server(home: Path) -> bool:
     path = home / "run" / f".s.PGSQL.{place.PORT}"
     if len(os.fsencode(path)) > place.SOCKET_PATH_MAX:
         return False
-    return os.geteuid() != 0 or all(
-        each.stat().st_mode & 0o001 for each in home.parents if each.exists()
-    )
+    return os.geteuid() != 0 or all(each.stat().st_mode & 0o001 for each in home.parents if each.exists())
 
 
 def _elsewhere(home: Path) -> Path:
@@ -203,8 +201,8 @@ def _put_away() -> None:
     posting.in_process().close()
     connections.close_all()
     for each in connections.all(initialized_only=True):
-        if getattr(each, "pool", None):
-            each.close_pool()
+        if pool := getattr(each, "pool", None):
+            pool.close()
     postgres.stop(os.environ)
 
 
@@ -359,5 +357,3 @@ def _invite(address: str) -> None:
         connections.close_all()
     click.echo("\nCtrl-C stops it; `tallystick demo` opens it again.")
     sys.stdout.flush()
-
-

@@ -218,7 +218,8 @@ class Market:
         expires_at: datetime | None = None,
     ) -> Transfer:
         """A transfer that will be accepted, and what follows from it."""
-        assert kind in ("posted", "pending") and amount_minor > 0
+        assert kind in ("posted", "pending")
+        assert amount_minor > 0
         transfer = Transfer(
             id=self.new_id(),
             kind=kind,
@@ -270,11 +271,18 @@ class Market:
         if amount_minor:
             self._give(credit, amount_minor)
 
-    def refused(self, answer: str, debit: str, credit: str, code: str, amount_minor: int, **more: object) -> Transfer:
+    def refused(
+        self, answer: str, debit: str, credit: str, code: str, amount_minor: int, **more: object
+    ) -> Transfer:
         """A transfer that must be turned down, with the reason it must be given. It moves nothing."""
         more = {"id": self.new_id(), "kind": "posted", "at": self.moment(), **more}
         transfer = Transfer(
-            amount_minor=amount_minor, debit=debit, credit=credit, code=code, answer=answer, **more  # type: ignore[arg-type]
+            amount_minor=amount_minor,
+            debit=debit,
+            credit=credit,
+            code=code,
+            answer=answer,
+            **more,  # type: ignore[arg-type]
         )
         self.beat.transfers.append(transfer)
         return transfer
@@ -360,7 +368,11 @@ def answer_payouts(market: Market, *, asked_before: datetime) -> None:
     """The bank has paid what it was asked to before, but for a few cards that are no more."""
     waiting, market.payouts = market.payouts, []
     for payout in waiting:
-        if payout.asked_at >= asked_before or market.left < 1 or payout.customer.account in market.out_of_reach:
+        if (
+            payout.asked_at >= asked_before
+            or market.left < 1
+            or payout.customer.account in market.out_of_reach
+        ):
             market.payouts.append(payout)
             continue
         failed = market.chance.random() < 0.02
@@ -381,7 +393,13 @@ def refund(market: Market, customer: Customer, amount_minor: int) -> None:
         return
     reference = market.serial("R")
     order = market.authorise(
-        "order", customer.account, FIRM, "refund", amount_minor, payee=customer.payee, basis=f"refund {reference}"
+        "order",
+        customer.account,
+        FIRM,
+        "refund",
+        amount_minor,
+        payee=customer.payee,
+        basis=f"refund {reference}",
     )
     market.move(
         customer.account,
@@ -405,7 +423,9 @@ def pay_out_fees(market: Market) -> None:
     """Two thirds of the fees earned leave for the platform's own account at the bank."""
     amount = market.available[FEES] * 2 // 3
     if amount > 0 and market.left:
-        market.move(FEES, BANK, "fee_payout", amount, reference=market.serial("P"), payee=world.OWN_BANK_ACCOUNT)
+        market.move(
+            FEES, BANK, "fee_payout", amount, reference=market.serial("P"), payee=world.OWN_BANK_ACCOUNT
+        )
 
 
 # ── money without a name ─────────────────────────────────────────────────────────────────────────────────
@@ -593,17 +613,39 @@ def _agree_schedule(market: Market, loan: Loan) -> None:
     borrower, basis = loan.borrower, f"contract {loan.number}, schedule"
     words = loan.words
     words["repay"] = market.authorise(
-        "schedule", borrower.account, loan.account, "repay", most, basis=basis, **agree  # type: ignore[arg-type]
+        "schedule",
+        borrower.account,
+        loan.account,
+        "repay",
+        most,
+        basis=basis,
+        **agree,  # type: ignore[arg-type]
     )
     words["fee"] = market.authorise(
-        "entitlement", borrower.account, FEES, "fee", monthly_fee(loan), basis=basis, uses=loan.instalments, valid_days=days
+        "entitlement",
+        borrower.account,
+        FEES,
+        "fee",
+        monthly_fee(loan),
+        basis=basis,
+        uses=loan.instalments,
+        valid_days=days,
     )
     for place, (lender, _) in enumerate(loan.shares):
-        for column, code in ((1, "repay"), (2, "interest")):
-            part = max(parts[place][column] for parts in everything)
+        largest = {
+            "repay": max(parts[place][1] for parts in everything),
+            "interest": max(parts[place][2] for parts in everything),
+        }
+        for code, part in largest.items():
             if part:
                 words[f"{code} {lender.number}"] = market.authorise(
-                    "schedule", loan.account, lender.account, code, part, basis=basis, **agree  # type: ignore[arg-type]
+                    "schedule",
+                    loan.account,
+                    lender.account,
+                    code,
+                    part,
+                    basis=basis,
+                    **agree,  # type: ignore[arg-type]
                 )
 
 

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
+
+from django.db.models import QuerySet
 
 from tallystick.core.db import Db
 
@@ -252,7 +254,9 @@ class _Work:
         assert transfer.reverses_position is not None
         original = self.seen.get(transfer.reverses_position)
         if original is None or original.kind not in (POSTED, POST_PENDING):
-            self.fault("reversal", transfer, f"reverses {transfer.reverses_position}, which was not posted before")
+            self.fault(
+                "reversal", transfer, f"reverses {transfer.reverses_position}, which was not posted before"
+            )
             return
         if (transfer.debit, transfer.credit, transfer.amount_minor) != (
             original.credit,
@@ -285,19 +289,28 @@ class _Work:
             if wrong:
                 self.fault("authorised", transfer, f"rests on authorisation {word.number}, which {what}")
         allowed = self.allowed(word, transfer)
-        if transfer.amount_minor > allowed or (word.amount_rule != AT_MOST and transfer.amount_minor != allowed):
-            self.fault("authorised", transfer, f"moves {transfer.amount_minor}; {word.number} allows {allowed}")
+        if transfer.amount_minor > allowed or (
+            word.amount_rule != AT_MOST and transfer.amount_minor != allowed
+        ):
+            self.fault(
+                "authorised", transfer, f"moves {transfer.amount_minor}; {word.number} allows {allowed}"
+            )
         uses = self.used[word.number]
         used = (uses[-1].used_minor if uses else 0) + transfer.amount_minor
         uses.append(Use(word.number, len(uses) + 1, transfer.position, used))
         if len(uses) > word.uses_max or used > word.total_max_minor:
-            self.fault("authorised", transfer, f"uses {word.number} beyond {word.uses_max} times, {word.total_max_minor}")
+            self.fault(
+                "authorised",
+                transfer,
+                f"uses {word.number} beyond {word.uses_max} times, {word.total_max_minor}",
+            )
 
     def allowed(self, word: Authorisation, transfer: Transfer) -> int:
         """The amount an authorisation allows: simple interest where it is a formula, rounded half to even."""
         if word.amount_rule != FORMULA:
             return word.amount_minor
-        assert word.rate_ppm is not None and word.day_basis is not None  # noqa: PT018
+        assert word.rate_ppm is not None
+        assert word.day_basis is not None
         days = (transfer.value_date - word.valid_from.astimezone(self.zone).date()).days
         return round(Fraction(word.amount_minor * word.rate_ppm * max(days, 0), 1_000_000 * word.day_basis))
 
@@ -339,7 +352,9 @@ class _Work:
         if family_of(transfer.credit) != EXTERNAL:
             reached = total.credits_posted + total.credits_pending - total.debits_posted
             if reached > state.ceiling_minor:
-                self.fault("ceiling", transfer, f"takes {transfer.credit} to {reached}, over {state.ceiling_minor}")
+                self.fault(
+                    "ceiling", transfer, f"takes {transfer.credit} to {reached}, over {state.ceiling_minor}"
+                )
 
     def release(self, transfer: Transfer) -> int:
         """How much is let go of the pending transfer that this one settles."""
@@ -357,7 +372,9 @@ class _Work:
             self.fault("settlement", transfer, f"takes more than {pending.position} holds")
         over = pending.expires_at is not None and pending.expires_at <= transfer.recorded_at
         if over != (transfer.kind == EXPIRE_PENDING):
-            self.fault("settlement", transfer, f"settles {pending.position} {'after' if over else 'before'} its end")
+            self.fault(
+                "settlement", transfer, f"settles {pending.position} {'after' if over else 'before'} its end"
+            )
         return pending.amount_minor
 
     # ── what the ledger says about them ──────────────────────────────────────────────────────────────────
@@ -371,7 +388,11 @@ class _Work:
             if computed != said:
                 what = "no transfer" if computed is None else str(computed)
                 self.report.findings.append(
-                    Finding("entries", f"account {entry.account}, position {entry.position}", f"{said}, not {what}")
+                    Finding(
+                        "entries",
+                        f"account {entry.account}, position {entry.position}",
+                        f"{said}, not {what}",
+                    )
                 )
         for account, position in left:
             self.report.findings.append(
@@ -384,7 +405,9 @@ class _Work:
         for use in self.rows.uses:
             if computed.pop((use.authorisation, use.use), None) != use:
                 self.report.findings.append(
-                    Finding("uses", f"authorisation {use.authorisation}, use {use.use}", "is not what was used")
+                    Finding(
+                        "uses", f"authorisation {use.authorisation}, use {use.use}", "is not what was used"
+                    )
                 )
         for number, use_number in computed:
             self.report.findings.append(
@@ -429,7 +452,7 @@ def read(db: Db, book: int) -> Rows:
         book,
         times,
         tuple(
-            Transfer(row[0], str(row[1]), *row[2:])
+            Transfer._make((row[0], str(row[1]), *row[2:]))
             for row in _rows(
                 transfers,
                 "position id kind code debit_account credit_account amount_minor value_date recorded_at"
@@ -444,7 +467,7 @@ def read(db: Db, book: int) -> Rows:
             )
         ),
         tuple(
-            Authorisation(*row, withdrawn.get(row[0]))
+            Authorisation._make((*row, withdrawn.get(row[0])))
             for row in _rows(
                 authorisations.order_by("number"),
                 "number debit_account_id credit_account_id payee code amount_rule amount_minor rate_ppm"
@@ -452,15 +475,15 @@ def read(db: Db, book: int) -> Rows:
             )
         ),
         tuple(
-            Use(*row)
+            Use._make(row)
             for row in _rows(uses.order_by("authorisation", "use"), "authorisation use position used_minor")
         ),
-        tuple(State(*row) for row in _rows(states, "account_id status no_overdraft ceiling_minor at")),
+        tuple(State._make(row) for row in _rows(states, "account_id status no_overdraft ceiling_minor at")),
     )
 
 
-def _rows(queryset, columns: str) -> Iterator[tuple]:  # type: ignore[no-untyped-def, type-arg]
-    return queryset.values_list(*columns.split()).iterator(chunk_size=20_000)
+def _rows(found: QuerySet[Any], columns: str) -> Iterator[tuple[Any, ...]]:
+    yield from found.values_list(*columns.split()).iterator(chunk_size=20_000)
 
 
 def told(findings: Iterable[Finding], *, most: int = 20) -> str:

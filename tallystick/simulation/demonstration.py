@@ -140,9 +140,7 @@ def import_statements(db: Db, played: Stage, sent: Sent, told: Told) -> int:
     return lines
 
 
-def reconcile(
-    db: Db, played: Stage, place: World, told: Told
-) -> dict[str, reconciliation.Reconciled]:
+def reconcile(db: Db, played: Stage, place: World, told: Told) -> dict[str, reconciliation.Reconciled]:
     """Reconcile the bank's and the payment firm's accounts after the last day."""
     found = {}
     now = datetime.combine(place.last_day, time(23, 50), scenarios.ZONE)
@@ -170,8 +168,10 @@ def _summary(
     totals = {total.family: total for total in history.totals(db, played.book)}
     client = totals[Family.CLIENT].credits_posted - totals[Family.CLIENT].debits_posted
     if client != report.of_family(auditor.CLIENT):
-        raise Disagreement(f"clients have {client} by the ledger, {report.of_family(auditor.CLIENT)} by the auditor")
-    effects = {
+        raise Disagreement(
+            f"clients have {client} by the ledger, {report.of_family(auditor.CLIENT)} by the auditor"
+        )
+    effects: dict[str, int] = {
         kind: sum(each.effect_by_kind[kind] for each in found.values()) for kind in BREAK_KINDS
     }
     bank = sum(sent.closing_minor.values())
@@ -217,13 +217,13 @@ def _agree(
     for account, reconciled in found.items():
         if reconciled.summary.bank_balance_minor != sent.closing_minor[account]:
             raise Disagreement(f"the last statement of {account} is not the one that was reconciled")
-        told = sorted(
-            (str(each.kind), each.day, each.effect_minor) for each in reconciled.breaks
-        )
+        told = sorted((str(each.kind), each.day, each.effect_minor) for each in reconciled.breaks)
         planted = sorted(
             (each.kind, each.day, each.effect_minor) for each in sent.planted if each.account == account
         )
         if told != planted:
             missed = [each for each in planted if each not in told]
             invented = [each for each in told if each not in planted]
-            raise Disagreement(f"breaks of {account}: planted and not found {missed}, found and not planted {invented}")
+            raise Disagreement(
+                f"breaks of {account}: planted and not found {missed}, found and not planted {invented}"
+            )

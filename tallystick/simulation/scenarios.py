@@ -197,7 +197,9 @@ class Mischief:
             **more,  # type: ignore[arg-type]
         )
 
-    def _payout(self, answer: str, customer: Customer, amount_minor: int, authorisation: str, **more: object) -> None:
+    def _payout(
+        self, answer: str, customer: Customer, amount_minor: int, authorisation: str, **more: object
+    ) -> None:
         more = {"payee": customer.payee, "kind": "pending", **more}
         self.market.refused(
             answer,
@@ -348,9 +350,7 @@ class Mischief:
             if self.market.left < 1:
                 return
             market = self.market
-            market.settle(
-                payout.pending, customer.account, BANK, 20_000, 20_000, reference=payout.reference
-            )
+            market.settle(payout.pending, customer.account, BANK, 20_000, 20_000, reference=payout.reference)
             market.refused(
                 "pending_already_posted",
                 "",
@@ -399,9 +399,7 @@ class Mischief:
         customer = self.market.someone()
         amount = self.market.available[customer.account] + 600_000
         order = self._order(customer, amount)
-        self.market.refused(
-            "linked_transfer_refused", FIRM, customer.account, "top_up", 100, is_linked=True
-        )
+        self.market.refused("linked_transfer_refused", FIRM, customer.account, "top_up", 100, is_linked=True)
         self._payout("insufficient_funds", customer, amount, order)
 
     def pass_the_ceiling(self) -> None:
@@ -410,7 +408,11 @@ class Mischief:
         if limited:
             customer = self.chance.choice(limited)
             self.market.refused(
-                "ceiling_exceeded", FIRM, customer.account, "top_up", self.market.ceilings[customer.account] + 1
+                "ceiling_exceeded",
+                FIRM,
+                customer.account,
+                "top_up",
+                self.market.ceilings[customer.account] + 1,
             )
 
     # Accounts that are not open.
@@ -419,7 +421,7 @@ class Mischief:
         """Once: a court freezes one account and later takes what is owed; another customer leaves."""
         market, beat = self.market, self.market.beat
         day = (beat.day - market.world.first_day).days
-        if self.frozen is None and 20 <= day and world.is_business_day(beat.day):
+        if self.frozen is None and day >= 20 and world.is_business_day(beat.day):
             self._freeze()
         elif self.frozen is not None and self.unfrozen_on is not None:
             if beat.day >= self.unfrozen_on and world.is_business_day(beat.day):
@@ -454,7 +456,9 @@ class Mischief:
         if customer is None or market.left < 1 or market.available[customer.account] < 10_000:
             return
         beat.changes.append(
-            acts.ChangeState(beat.changed_at, customer.account, "debits_frozen", "order of the court, case 2026-173")
+            acts.ChangeState(
+                beat.changed_at, customer.account, "debits_frozen", "order of the court, case 2026-173"
+            )
         )
         self.frozen, self.unfrozen_on = customer, beat.day + timedelta(days=12)
         market.out_of_reach.add(customer.account)
@@ -464,7 +468,9 @@ class Mischief:
         amount = market.available[customer.account] // 2
         if market.left < 1 or amount == 0:
             return
-        beat.changes.append(acts.ChangeState(beat.changed_at, customer.account, "open", "judgment, case 2026-173"))
+        beat.changes.append(
+            acts.ChangeState(beat.changed_at, customer.account, "open", "judgment, case 2026-173")
+        )
         payee = "人民法院执行款专户 Court enforcement account"
         right = market.authorise(
             "legal", customer.account, BANK, "legal", amount, payee=payee, basis="judgment, case 2026-173"
@@ -486,6 +492,8 @@ class Mischief:
         customer = self._untouched()
         if customer is None or market.available[customer.account]:
             return
-        beat.changes.append(acts.ChangeState(beat.changed_at, customer.account, "closed", "the customer left"))
+        beat.changes.append(
+            acts.ChangeState(beat.changed_at, customer.account, "closed", "the customer left")
+        )
         self.closed = customer
         market.out_of_reach.add(customer.account)

@@ -52,8 +52,8 @@ def perform(stage: Stage, act: acts.Act) -> int:
     elif isinstance(act, acts.Authorise):
         _authorise(stage, act)
     elif isinstance(act, acts.Withdraw):
-        number = stage.authorisations[act.authorisation]
-        instructions.withdraw(stage.db, number, act.reason, actor=ACTOR, now=act.at)
+        withdrawn = stage.authorisations[act.authorisation]
+        instructions.withdraw(stage.db, withdrawn, act.reason, actor=ACTOR, now=act.at)
     elif isinstance(act, acts.ChangeState):
         number = stage.accounts[act.account]
         accounts.change_state(

@@ -218,9 +218,7 @@ class _Untouched:
         chance.shuffle(ordinary)
         settled = place.last_day - timedelta(SETTLED_DAYS)
         self._settled = [line for line in ordinary if line.day <= settled and abs(line.amount_minor) >= 1_000]
-        self._fresh = [
-            line for line in ordinary if line.day + timedelta(LATE_DAYS) > self.last[line.account]
-        ]
+        self._fresh = [line for line in ordinary if line.day + timedelta(LATE_DAYS) > self.last[line.account]]
 
     def settled(self, *, account: str = "", is_in: bool = False) -> Line | None:
         """A line from before the last few days."""
@@ -235,7 +233,9 @@ class _Untouched:
         return self._fresh.pop() if self._fresh else None
 
 
-def _timing(place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random) -> list[Planted]:
+def _timing(
+    place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random
+) -> list[Planted]:
     """The ledger has it today, the bank will have it tomorrow."""
     line = untouched.fresh()
     if line is None:
@@ -244,7 +244,9 @@ def _timing(place: World, lines: list[Line], untouched: _Untouched, nth: int, ch
     return [_unseen("timing", line)]
 
 
-def _amount(place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random) -> list[Planted]:
+def _amount(
+    place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random
+) -> list[Planted]:
     """The bank booked another amount under the reference: it kept a charge back, or slipped on a key."""
     line = untouched.settled(is_in=True)
     if line is None:
@@ -283,7 +285,9 @@ def _missing_at_bank(
     return [_unseen("missing_at_bank", line)]
 
 
-def _duplicate(place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random) -> list[Planted]:
+def _duplicate(
+    place: World, lines: list[Line], untouched: _Untouched, nth: int, chance: Random
+) -> list[Planted]:
     """The bank booked one payment twice, the second time the day after."""
     line = untouched.settled()
     if line is None:
@@ -300,7 +304,9 @@ def _unidentified(
     day = _some_business_day(place, chance)
     amount = chance.randrange(50, 9_000) * 100 + 11
     reference = f"BKN{day:%y%m%d}{nth:03d}"
-    lines.append(Line(BANK, day, amount, "", reference, name="不详", pinyin="UNKNOWN", text="PAYMENT THANK YOU"))
+    lines.append(
+        Line(BANK, day, amount, "", reference, name="不详", pinyin="UNKNOWN", text="PAYMENT THANK YOU")
+    )
     return [Planted("unidentified", BANK, day, reference, amount)]
 
 
@@ -362,8 +368,13 @@ def _files(place: World, lines: list[Line]) -> Iterable[File]:
                 continue
             todays = by_day.pop((account, day), [])
             number[account] += 1
-            opening, balance[account] = balance[account], balance[account] + sum(each.amount_minor for each in todays)
-            page = Page(account, number[account], before[account], day, opening, balance[account], tuple(todays))
+            opening, balance[account] = (
+                balance[account],
+                balance[account] + sum(each.amount_minor for each in todays),
+            )
+            page = Page(
+                account, number[account], before[account], day, opening, balance[account], tuple(todays)
+            )
             if (number[account] + (account == FIRM)) % 2:
                 name, content = f"{account}-{day:%Y%m%d}.xml", camt053(page)
             else:
@@ -434,7 +445,11 @@ def _camt_entry(line: Line, version: str) -> str:
     if line.name:
         name = f"<Nm>{escape(line.name)}</Nm>"
         party = name if version == "02" else f"<Pty>{name}</Pty>"
-        account = f"<{role}Acct><Id><Othr><Id>{line.counterparty}</Id></Othr></Id></{role}Acct>" if line.counterparty else ""
+        account = (
+            f"<{role}Acct><Id><Othr><Id>{line.counterparty}</Id></Othr></Id></{role}Acct>"
+            if line.counterparty
+            else ""
+        )
         parties = f"<RltdPties><{role}>{party}</{role}>{account}</RltdPties>"
     family, purpose = ("RCDT", "DMCT") if is_in else ("ICDT", "DMCT")
     return (

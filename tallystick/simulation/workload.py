@@ -113,7 +113,9 @@ class Workload:
         asked: list[TransferRequest] = []
         while len(asked) < count:
             left = count - len(asked)
-            asked.extend(self._chain(min(left, 4)) if left > 1 and self.chance.random() < 0.03 else [self._one()])
+            asked.extend(
+                self._chain(min(left, 4)) if left > 1 and self.chance.random() < 0.03 else [self._one()]
+            )
         self.sent.extend(asked)
         return asked
 
@@ -140,7 +142,15 @@ class Workload:
 
     def _id(self) -> str:
         bits = self.chance.getrandbits(122)
-        return str(UUID(int=(bits >> 74) << 80 | 7 << 76 | ((bits >> 62) & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1))
+        return str(
+            UUID(
+                int=(bits >> 74) << 80
+                | 7 << 76
+                | ((bits >> 62) & 0xFFF) << 64
+                | 2 << 62
+                | bits & (1 << 62) - 1
+            )
+        )
 
     def _amount(self) -> int:
         return self.chance.randrange(1, AMOUNT_MAX + 1)
@@ -198,15 +208,19 @@ class Workload:
         return TransferRequest(id=self._id(), kind="post_pending", pending_id=before.id, amount_minor=amount)
 
     def _reverses(self, before: TransferRequest) -> TransferRequest:
-        return TransferRequest(
-            id=self._id(),
-            debit_account=before.credit_account,
-            credit_account=before.debit_account,
-            amount_minor=before.amount_minor or 1,
-            code=before.code or "correction",
-            reverses_id=before.id,
-            reason="reversed by the workload",
-        ) if before.debit_account else self._plain()
+        return (
+            TransferRequest(
+                id=self._id(),
+                debit_account=before.credit_account,
+                credit_account=before.debit_account,
+                amount_minor=before.amount_minor or 1,
+                code=before.code or "correction",
+                reverses_id=before.id,
+                reason="reversed by the workload",
+            )
+            if before.debit_account
+            else self._plain()
+        )
 
     def _unsound(self) -> TransferRequest:
         """What no ledger should take: money that is not there, across the border, or on nobody's word."""

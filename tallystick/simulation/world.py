@@ -163,7 +163,9 @@ def three_months(last_day: date) -> date:
 def _name(chance: Random) -> tuple[str, str]:
     family, family_sound = chance.choice(_FAMILY_NAMES)
     given = [chance.choice(_GIVEN_NAMES) for _ in range(chance.choice((1, 2, 2, 2)))]
-    return family + "".join(word for word, _ in given), f"{family_sound} {''.join(sound for _, sound in given)}"
+    return family + "".join(
+        word for word, _ in given
+    ), f"{family_sound} {''.join(sound for _, sound in given)}"
 
 
 def _card(chance: Random) -> str:
