@@ -409,32 +409,29 @@ def trial_balance(
 
 @ledger.command()
 @_book
+@click.option("--from-position", type=int, default=0, show_default=True, help="Trust the state up to here.")
+@click.option("--to-position", type=int, help="The last one checked; else the book's last.")
 @_json
-def audit(*, book: int, as_json: bool) -> None:
-    """Recompute a whole book from its transfers alone and compare; exit 1 where anything differs.
+def audit(*, book: int, from_position: int, to_position: int | None, as_json: bool) -> None:
+    """Work out every figure of a book again from its transfers and compare; exit 1 where anything differs.
 
-    Reads as the auditor's own database role, and holds the whole book in memory.
+    Reads one snapshot as the auditor's own database role, while the book goes on being posted to.
     """
     with _standing(as_json, reads=True):
+        from tallystick.custody import audit as audits
         from tallystick.custody import books
-        from tallystick.simulation import auditor
 
-        books.book(AUDITOR, book)
-        report = auditor.audit(auditor.read(AUDITOR, book))
-        findings = [asdict(each) for each in report.findings]
-        told = {
-            "book": book,
-            "transfers": report.transfers,
-            "accounts": len(report.totals),
-            "clean": report.is_clean,
-            "findings": len(findings),
-            "first_findings": findings[:FINDINGS_TOLD_MAX],
-        }
-        found = f"{len(findings)} findings" if findings else "nothing to find"
-        lines = [f"{report.transfers} transfers over {len(report.totals)} accounts: {found}."]
-        lines += [
-            f"{each['check']}, {each['where']}: {each['what']}" for each in findings[:FINDINGS_TOLD_MAX]
+        found = books.book(AUDITOR, book)
+        read = audits.verify(AUDITOR, found.id, from_position=from_position, to_position=to_position)
+        findings = [
+            {**asdict(each), "account": _account_text(each.account) if each.account else None}
+            for each in read.findings
         ]
+        told = {**asdict(read), "clean": read.is_clean, "findings": findings}
+        state = f"{len(findings)} findings" if findings else "nothing to find"
+        lines = [f"{read.transfers} transfers over {read.accounts} accounts: {state}."]
+        for each in findings[:FINDINGS_TOLD_MAX]:
+            lines.append(f"{each['check']}, position {each['position']}, {each['account']}: {each['detail']}")
         _tell(as_json, told, "\n".join(lines))
         if findings:
             sys.exit(1)
