@@ -284,10 +284,10 @@ class Transfer(models.Model):
         null=True, db_comment="1: as much as the debited account had, 2: as the credited one took"
     )
     asked_minor = models.BigIntegerField(null=True, db_comment="balancing: the most that was asked for")
-    reference = models.TextField(null=True, db_comment="the reference the bank or channel knows it by")  # noqa: DJ001
-    payee = models.TextField(null=True, db_comment="who is paid outside")  # noqa: DJ001
-    reason = models.TextField(null=True, db_comment="of a reversal, a void or a correction")  # noqa: DJ001
-    metadata = models.TextField(null=True, db_comment="a JSON object, its bytes as given")  # noqa: DJ001
+    reference = models.TextField(null=True, db_comment="the reference the bank or channel knows it by")
+    payee = models.TextField(null=True, db_comment="who is paid outside")
+    reason = models.TextField(null=True, db_comment="of a reversal, a void or a correction")
+    metadata = models.TextField(null=True, db_comment="a JSON object, its bytes as given")
 
     class Meta:
         db_table = "custody_transfer"

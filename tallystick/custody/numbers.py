@@ -65,7 +65,9 @@ NORMAL_SIDE = {
 
 def account_number(book: int, family: Family, asset: int, serial: int) -> AccountNumber:
     """The number of the `serial`-th account of this family and asset in the book."""
-    assert 1 <= book <= BOOK_MAX and 0 <= asset <= ASSET_MAX and 1 <= serial <= SERIAL_MAX
+    assert 1 <= book <= BOOK_MAX
+    assert 0 <= asset <= ASSET_MAX
+    assert 1 <= serial <= SERIAL_MAX
     return AccountNumber(book * BOOK_UNIT + family * FAMILY_UNIT + asset * ASSET_UNIT + serial)
 
 

@@ -1,7 +1,6 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-
 # Appended only, like every fact of custody; the app writes what it reads from files, the auditor reads.
 GUARDS = """
 do $$
