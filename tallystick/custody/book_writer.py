@@ -590,8 +590,11 @@ class BookWriter:
                     )
                     newest = cursor.fetchone()
                 cursor.execute(log.insert_sql(), group.event.parameters())
-        except BaseException:
+        except BaseException as failure:
             self._abandon(connection)
+            if isinstance(failure, STOPS):
+                # What stopped it may hold for this session only, such as being read-only: begin anew.
+                connection.close()
             raise
         try:
             connection.commit()
