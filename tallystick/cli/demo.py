@@ -319,7 +319,8 @@ def _serve(host: str, port: int) -> int:
     # The posting process alone writes from here on.
     posting.in_process().close()
     ground.say("Starting the pages")
-    return house.serving(host, _free(host, port), ready=_invite)
+    # Not the backups: what can be made again from a number needs none.
+    return house.serving(host, _free(host, port), beside=(("posting",),), ready=_invite)
 
 
 def _free(host: str, port: int) -> int:

@@ -141,6 +141,7 @@ def serving(
     workers: int = 1,
     threads: int = 16,
     tls: Sequence[str] = (),
+    beside: Sequence[tuple[str, ...]] = BESIDE_THE_WEB,
     ready: Callable[[str], None],
 ) -> int:
     """Run the web server and what belongs beside it until stopped; `ready` is told the address once.
@@ -169,7 +170,7 @@ def serving(
         processes.Process(
             " ".join(command), processes.python("-m", "tallystick", *command), environ, essential=False
         )
-        for command in BESIDE_THE_WEB
+        for command in beside
     ]
     scheme = "https" if tls else "http"
     shown = "localhost" if host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else host  # noqa: S104
