@@ -102,9 +102,9 @@ def test_the_command_checker_reads_blocks_and_finds_what_is_not_there() -> None:
     assert refused(["check", "--loudly"]) == "check has no option --loudly"
 
 
-@pytest.mark.parametrize("page", docs.PAGES)
-def test_what_is_written_from_the_code_is_current(page: str) -> None:
-    assert (ROOT / page).read_text(encoding="utf-8") == docs.PAGES[page](), "run scripts/docs.py"
+@pytest.mark.parametrize("written", docs.PAGES)
+def test_what_is_written_from_the_code_is_current(written: str) -> None:
+    assert (ROOT / written).read_text(encoding="utf-8") == docs.PAGES[written](), "run scripts/docs.py"
 
 
 def test_the_manual_lists_every_setting_and_no_other() -> None:

@@ -99,7 +99,10 @@ def signature(module: Module) -> Iterator[str]:
 
 
 def hidden_database(module: Module) -> Iterator[str]:
-    """What touches a database says so: only a function that takes `db` may reach one."""
+    """What touches a database says so: only a function that takes `db` may reach one.
+
+    Or a method of an object that was made with one: there it is `self.db`.
+    """
     if module.is_migration:
         return
     inside: set[ast.AST] = set()
@@ -110,7 +113,11 @@ def hidden_database(module: Module) -> Iterator[str]:
     for node in ast.walk(module.tree):
         if node in inside:
             continue
-        if isinstance(node, ast.Subscript) and dotted(node.value) == "connections":
+        if (
+            isinstance(node, ast.Subscript)
+            and dotted(node.value) == "connections"
+            and dotted(node.slice) != "self.db"
+        ):
             yield f"{module.path}:{node.lineno} reaches connections[…] outside a function that takes `db`"
         if isinstance(node, ast.Attribute) and node.attr == "objects" and isinstance(node.ctx, ast.Load):
             yield f"{module.path}:{node.lineno} reads .objects outside a function that takes `db`"

@@ -52,7 +52,11 @@ def test_the_contracts_hold() -> None:
         ("custody/numbers.py", "import click", "Domains know no door"),
         ("custody/accounts.py", "from tallystick.custody import ledger", "Inside custody"),
         ("custody/holds.py", "", "Inside custody"),
-        ("core/postgres/place.py", "from tallystick.core.postgres import cluster", "No two neighbours import one another"),
+        (
+            "core/postgres/place.py",
+            "from tallystick.core.postgres import cluster",
+            "No two neighbours import one another",
+        ),
     ],
 )
 def test_a_planted_violation_breaks_a_contract(copy: Path, place: str, planted: str, broken: str) -> None:

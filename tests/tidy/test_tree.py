@@ -58,7 +58,9 @@ def test_the_scanner_finds(planted: str) -> None:
     assert list(places(planted))
 
 
-@pytest.mark.parametrize("fine", ["docs/work/a.md", "/etc/tallystick", "/root/backup.key", "/var/lib/tallystick"])
+@pytest.mark.parametrize(
+    "fine", ["docs/work/a.md", "/etc/tallystick", "/root/backup.key", "/var/lib/tallystick"]
+)
 def test_the_scanner_lets_pass(fine: str) -> None:
     assert list(places(fine)) == []
 
