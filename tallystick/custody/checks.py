@@ -19,7 +19,9 @@ from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
-UNSOUND = Counter("tallystick_custody_entries_unsound", "Entries that do not follow from their transfers", ["book"])
+UNSOUND = Counter(
+    "tallystick_custody_entries_unsound", "Entries that do not follow from their transfers", ["book"]
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,7 +47,9 @@ def standing(db: Db, book: BookId) -> Standing:
     return Standing(waiting, unsound)
 
 
-def advance(db: Db, book: BookId, *, after: int = 0, actor: Actor, now: datetime, limit: int = 10) -> tuple[int, int]:
+def advance(
+    db: Db, book: BookId, *, after: int = 0, actor: Actor, now: datetime, limit: int = 10
+) -> tuple[int, int]:
     """Compare up to `limit` batches beyond position `after`. Returns how many, and the last position compared."""
     access.require(db, actor, "custody.post")
     for done in range(limit):

@@ -42,7 +42,9 @@ def post(
         access.require(db, actor, "custody.reverse")
     if batch.linked[-1]:
         # Its chain would go on into whatever is posted next.
-        raise errors.Malformed(where=f"transfer {len(batch) - 1}", field="linked", expected="false for the last of a call")
+        raise errors.Malformed(
+            where=f"transfer {len(batch) - 1}", field="linked", expected="false for the last of a call"
+        )
     return posting.gateway().post(db, book, batch, actor=actor.id, now=transfers.microseconds(now))
 
 

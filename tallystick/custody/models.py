@@ -78,7 +78,9 @@ class AccountStatus(models.TextChoices):
 class Book(models.Model):
     """One platform's client-money ledger in one place: the unit of order and of scale."""
 
-    id = models.PositiveSmallIntegerField(primary_key=True, db_comment="1 to 899: the first digits of its accounts")
+    id = models.PositiveSmallIntegerField(
+        primary_key=True, db_comment="1 to 899: the first digits of its accounts"
+    )
     name = models.CharField(max_length=120, unique=True)
     time_zone = models.CharField(max_length=64, db_comment="IANA name; its days are the book's days")
     opened_at = models.DateTimeField()
@@ -113,15 +115,20 @@ class Asset(models.Model):
 class Account(models.Model):
     """A place where money is counted. What it lets through is in `AccountState`; its balance is its last entry."""
 
-    number = models.BigIntegerField(primary_key=True, db_comment="book 3, family 1, asset 4, serial 10 digits")
+    number = models.BigIntegerField(
+        primary_key=True, db_comment="book 3, family 1, asset 4, serial 10 digits"
+    )
     book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="+")
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     family = models.PositiveSmallIntegerField(db_comment="1 client, 2 own, 3 external, 4 suspense")
     normal_side = models.PositiveSmallIntegerField(db_comment="1 debit, 2 credit")
-    owner = models.CharField(max_length=64, blank=True, db_comment="the client's customer number; empty where none")
+    owner = models.CharField(
+        max_length=64, blank=True, db_comment="the client's customer number; empty where none"
+    )
     name = models.CharField(max_length=120)
     reference = models.CharField(
-        max_length=64, db_comment="the opener's own name for it, such as an IBAN or a product; unique in the book"
+        max_length=64,
+        db_comment="the opener's own name for it, such as an IBAN or a product; unique in the book",
     )
     opened_at = models.DateTimeField()
     opened_by = models.CharField(max_length=80)
@@ -135,7 +142,8 @@ class Account(models.Model):
             models.CheckConstraint(condition=Q(family__gte=1, family__lte=4), name="custody_account_family"),
             models.CheckConstraint(condition=Q(normal_side__in=(1, 2)), name="custody_account_side"),
             models.CheckConstraint(
-                condition=Q(family=1, normal_side=2) & ~Q(owner="") | ~Q(family=1), name="custody_account_client_owned"
+                condition=Q(family=1, normal_side=2) & ~Q(owner="") | ~Q(family=1),
+                name="custody_account_client_owned",
             ),
         )
         indexes = (models.Index(fields=["book", "owner"], name="custody_account_owner"),)
@@ -149,7 +157,9 @@ class AccountState(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="states")
     status = models.CharField(max_length=16, choices=AccountStatus.choices)
     no_overdraft = models.BooleanField(db_comment="the balance may not leave its normal side")
-    ceiling_minor = models.BigIntegerField(null=True, db_comment="the balance on the normal side may not pass this")
+    ceiling_minor = models.BigIntegerField(
+        null=True, db_comment="the balance on the normal side may not pass this"
+    )
     reason = models.CharField(max_length=500)
     at = models.DateTimeField()
     actor = models.CharField(max_length=80)
@@ -158,8 +168,12 @@ class AccountState(models.Model):
         db_table = "custody_account_state"
         db_table_comment = "Each change of an account's state and limits, with its reason. Append-only."
         constraints = (
-            models.CheckConstraint(condition=Q(status__in=AccountStatus.values), name="custody_account_state_known"),
-            models.CheckConstraint(condition=Q(ceiling_minor=None) | Q(ceiling_minor__gte=0), name="custody_ceiling"),
+            models.CheckConstraint(
+                condition=Q(status__in=AccountStatus.values), name="custody_account_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(ceiling_minor=None) | Q(ceiling_minor__gte=0), name="custody_ceiling"
+            ),
         )
         indexes = (
             models.Index(fields=["account", "-id"], name="custody_state_of_account"),
@@ -189,9 +203,15 @@ class Authorisation(models.Model):
         primary_key=True, db_comment="serial of the debited account 10, which of its 7, kind 1 digits"
     )
     book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="+")
-    debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_column="debit_account")
-    credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_column="credit_account")
-    payee = models.CharField(max_length=140, blank=True, db_comment="who is paid outside, such as a bank card; exact")
+    debit_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", db_column="debit_account"
+    )
+    credit_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", db_column="credit_account"
+    )
+    payee = models.CharField(
+        max_length=140, blank=True, db_comment="who is paid outside, such as a bank card; exact"
+    )
     code = models.PositiveSmallIntegerField(db_comment="the transfer code it allows")
     amount_rule = models.PositiveSmallIntegerField(choices=AmountRule.choices)
     amount_minor = models.BigIntegerField(db_comment="exact, or at most, or the formula's base")
@@ -211,16 +231,24 @@ class Authorisation(models.Model):
 
     class Meta:
         db_table = "custody_authorisation"
-        db_table_comment = "What a client has authorised: payee, amount or formula, validity, how often. Append-only."
+        db_table_comment = (
+            "What a client has authorised: payee, amount or formula, validity, how often. Append-only."
+        )
         constraints = (
-            models.CheckConstraint(condition=Q(amount_minor__gt=0, uses_max__gt=0), name="custody_authorisation_some"),
-            models.CheckConstraint(condition=Q(valid_until__gt=F("valid_from")), name="custody_authorisation_window"),
             models.CheckConstraint(
-                condition=Q(signature=None, public_key=None) | Q(signature__isnull=False, public_key__isnull=False),
+                condition=Q(amount_minor__gt=0, uses_max__gt=0), name="custody_authorisation_some"
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_until__gt=F("valid_from")), name="custody_authorisation_window"
+            ),
+            models.CheckConstraint(
+                condition=Q(signature=None, public_key=None)
+                | Q(signature__isnull=False, public_key__isnull=False),
                 name="custody_authorisation_signed",
             ),
             models.CheckConstraint(
-                condition=Q(amount_rule=3, rate_ppm__isnull=False, day_basis__in=(360, 365)) | ~Q(amount_rule=3),
+                condition=Q(amount_rule=3, rate_ppm__isnull=False, day_basis__in=(360, 365))
+                | ~Q(amount_rule=3),
                 name="custody_authorisation_formula",
             ),
         )
@@ -278,7 +306,9 @@ class Transfer(models.Model):
     authorisation = models.BigIntegerField(null=True)
     pending_position = models.BigIntegerField(null=True, db_comment="the pending transfer this one settles")
     reverses_position = models.BigIntegerField(null=True, db_comment="the posted transfer this one reverses")
-    chain_position = models.BigIntegerField(null=True, db_comment="the first transfer of the chain it stands in")
+    chain_position = models.BigIntegerField(
+        null=True, db_comment="the first transfer of the chain it stands in"
+    )
     expires_at = models.DateTimeField(null=True, db_comment="pending: voided by itself from then on")
     balancing = models.PositiveSmallIntegerField(
         null=True, db_comment="1: as much as the debited account had, 2: as the credited one took"
@@ -295,10 +325,14 @@ class Transfer(models.Model):
         constraints = (models.UniqueConstraint(fields=["id"], name="custody_transfer_id"),)
         indexes = (
             models.Index(
-                fields=["book_id", "expires_at"], name="custody_transfer_expiry", condition=Q(expires_at__isnull=False)
+                fields=["book_id", "expires_at"],
+                name="custody_transfer_expiry",
+                condition=Q(expires_at__isnull=False),
             ),
             models.Index(
-                fields=["book_id", "reference"], name="custody_transfer_reference", condition=Q(reference__isnull=False)
+                fields=["book_id", "reference"],
+                name="custody_transfer_reference",
+                condition=Q(reference__isnull=False),
             ),
         )
 
@@ -348,6 +382,8 @@ class TransferRefusal(models.Model):
 
     class Meta:
         db_table = "custody_transfer_refusal"
-        db_table_comment = "Every refused transfer with its reason, so that a retry is answered alike. Append-only."
+        db_table_comment = (
+            "Every refused transfer with its reason, so that a retry is answered alike. Append-only."
+        )
         constraints = (models.UniqueConstraint(fields=["transfer_id"], name="custody_refusal_transfer"),)
         indexes = (models.Index(fields=["book_id", "-id"], name="custody_refusal_of_book"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -63,6 +64,25 @@ def test_the_scanner_finds(planted: str) -> None:
 )
 def test_the_scanner_lets_pass(fine: str) -> None:
     assert list(places(fine)) == []
+
+
+# What comes from others.
+
+
+def test_what_is_vendored_has_its_licence_its_hashes_and_a_line_in_the_notice() -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    vendored = {path.parent for path in tracked() if path.parent.parent.name == "vendor"}
+    assert vendored
+    for directory in vendored:
+        assert (directory / "LICENSE").exists(), directory
+        name, _, version = directory.name.rpartition("-")
+        assert re.search(rf"{name} {re.escape(version)}", notice, re.IGNORECASE), directory
+        listed = dict(
+            reversed(line.split(maxsplit=1)) for line in (directory / "SHA256SUMS").read_text().splitlines()
+        )
+        for path in directory.iterdir():
+            if path.name != "SHA256SUMS":
+                assert listed[path.name] == hashlib.sha256(path.read_bytes()).hexdigest(), path
 
 
 # The locks.

@@ -10,299 +10,606 @@ GUARDS = Path(__file__).parent.parent / "guards.sql"
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AuthorisationUse',
+            name="AuthorisationUse",
             fields=[
-                ('pk', models.CompositePrimaryKey('authorisation', 'use', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('authorisation', models.BigIntegerField()),
-                ('use', models.IntegerField(db_comment='1 for the first; no number twice, so no use twice')),
-                ('book_id', models.PositiveSmallIntegerField()),
-                ('position', models.BigIntegerField()),
-                ('used_minor', models.BigIntegerField(db_comment='all uses up to this one together')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "authorisation", "use", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("authorisation", models.BigIntegerField()),
+                ("use", models.IntegerField(db_comment="1 for the first; no number twice, so no use twice")),
+                ("book_id", models.PositiveSmallIntegerField()),
+                ("position", models.BigIntegerField()),
+                ("used_minor", models.BigIntegerField(db_comment="all uses up to this one together")),
             ],
             options={
-                'db_table': 'custody_authorisation_use',
-                'db_table_comment': 'Which transfer consumed which use of an authorisation. Append-only.',
+                "db_table": "custody_authorisation_use",
+                "db_table_comment": "Which transfer consumed which use of an authorisation. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('pk', models.CompositePrimaryKey('account', 'position', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('account', models.BigIntegerField()),
-                ('position', models.BigIntegerField()),
-                ('debits_posted', models.BigIntegerField()),
-                ('credits_posted', models.BigIntegerField()),
-                ('debits_pending', models.BigIntegerField()),
-                ('credits_pending', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "account", "position", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("account", models.BigIntegerField()),
+                ("position", models.BigIntegerField()),
+                ("debits_posted", models.BigIntegerField()),
+                ("credits_posted", models.BigIntegerField()),
+                ("debits_pending", models.BigIntegerField()),
+                ("credits_pending", models.BigIntegerField()),
             ],
             options={
-                'db_table': 'custody_entry',
-                'db_table_comment': "An account's totals after each transfer that touched it. Append-only.",
+                "db_table": "custody_entry",
+                "db_table_comment": "An account's totals after each transfer that touched it. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='Asset',
+            name="Asset",
             fields=[
-                ('number', models.PositiveSmallIntegerField(db_comment='ISO 4217 numeric code; own assets from 1000 on', primary_key=True, serialize=False)),
-                ('code', models.CharField(max_length=12, unique=True)),
-                ('scale', models.PositiveSmallIntegerField(db_comment='decimals of the minor unit')),
-                ('name', models.CharField(max_length=120)),
+                (
+                    "number",
+                    models.PositiveSmallIntegerField(
+                        db_comment="ISO 4217 numeric code; own assets from 1000 on",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("code", models.CharField(max_length=12, unique=True)),
+                ("scale", models.PositiveSmallIntegerField(db_comment="decimals of the minor unit")),
+                ("name", models.CharField(max_length=120)),
             ],
             options={
-                'db_table': 'custody_asset',
-                'db_table_comment': 'An asset and the scale of its minor unit.',
-                'constraints': [models.CheckConstraint(condition=models.Q(('number__lte', 9999), ('scale__lte', 18)), name='custody_asset_range')],
+                "db_table": "custody_asset",
+                "db_table_comment": "An asset and the scale of its minor unit.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("number__lte", 9999), ("scale__lte", 18)),
+                        name="custody_asset_range",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('number', models.BigIntegerField(db_comment='book 3, family 1, asset 4, serial 10 digits', primary_key=True, serialize=False)),
-                ('family', models.PositiveSmallIntegerField(db_comment='1 client, 2 own, 3 external, 4 suspense')),
-                ('normal_side', models.PositiveSmallIntegerField(db_comment='1 debit, 2 credit')),
-                ('owner', models.CharField(blank=True, db_comment="the client's customer number; empty where none", max_length=64)),
-                ('name', models.CharField(max_length=120)),
-                ('reference', models.CharField(db_comment="the opener's own name for it, such as an IBAN or a product; unique in the book", max_length=64)),
-                ('opened_at', models.DateTimeField()),
-                ('opened_by', models.CharField(max_length=80)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.asset')),
+                (
+                    "number",
+                    models.BigIntegerField(
+                        db_comment="book 3, family 1, asset 4, serial 10 digits",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "family",
+                    models.PositiveSmallIntegerField(db_comment="1 client, 2 own, 3 external, 4 suspense"),
+                ),
+                ("normal_side", models.PositiveSmallIntegerField(db_comment="1 debit, 2 credit")),
+                (
+                    "owner",
+                    models.CharField(
+                        blank=True, db_comment="the client's customer number; empty where none", max_length=64
+                    ),
+                ),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "reference",
+                    models.CharField(
+                        db_comment="the opener's own name for it, such as an IBAN or a product; unique in the book",
+                        max_length=64,
+                    ),
+                ),
+                ("opened_at", models.DateTimeField()),
+                ("opened_by", models.CharField(max_length=80)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.asset"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_account',
-                'db_table_comment': 'An account of a book, in one of four closed families.',
+                "db_table": "custody_account",
+                "db_table_comment": "An account of a book, in one of four closed families.",
             },
         ),
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('pk', models.CompositePrimaryKey('book_id', 'last_position', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('book_id', models.PositiveSmallIntegerField()),
-                ('last_position', models.BigIntegerField()),
-                ('first_position', models.BigIntegerField()),
-                ('recorded_at', models.DateTimeField(db_comment='never before the batch before it')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "book_id",
+                        "last_position",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("book_id", models.PositiveSmallIntegerField()),
+                ("last_position", models.BigIntegerField()),
+                ("first_position", models.BigIntegerField()),
+                ("recorded_at", models.DateTimeField(db_comment="never before the batch before it")),
             ],
             options={
-                'db_table': 'custody_batch',
-                'db_table_comment': 'Written by the trigger on custody_transfer: the head of a book is its last batch.',
-                'indexes': [models.Index(fields=['book_id', 'recorded_at'], name='custody_batch_time')],
+                "db_table": "custody_batch",
+                "db_table_comment": "Written by the trigger on custody_transfer: the head of a book is its last batch.",
+                "indexes": [models.Index(fields=["book_id", "recorded_at"], name="custody_batch_time")],
             },
         ),
         migrations.CreateModel(
-            name='Book',
+            name="Book",
             fields=[
-                ('id', models.PositiveSmallIntegerField(db_comment='1 to 899: the first digits of its accounts', primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('time_zone', models.CharField(db_comment="IANA name; its days are the book's days", max_length=64)),
-                ('opened_at', models.DateTimeField()),
-                ('opened_by', models.CharField(max_length=80)),
+                (
+                    "id",
+                    models.PositiveSmallIntegerField(
+                        db_comment="1 to 899: the first digits of its accounts",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=120, unique=True)),
+                (
+                    "time_zone",
+                    models.CharField(db_comment="IANA name; its days are the book's days", max_length=64),
+                ),
+                ("opened_at", models.DateTimeField()),
+                ("opened_by", models.CharField(max_length=80)),
             ],
             options={
-                'db_table': 'custody_book',
-                'db_table_comment': "A book: one platform's client money, with one gap-free order of transfers.",
-                'constraints': [models.CheckConstraint(condition=models.Q(('id__gte', 1), ('id__lte', 899)), name='custody_book_id_range')],
+                "db_table": "custody_book",
+                "db_table_comment": "A book: one platform's client money, with one gap-free order of transfers.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("id__gte", 1), ("id__lte", 899)), name="custody_book_id_range"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Authorisation',
+            name="Authorisation",
             fields=[
-                ('number', models.BigIntegerField(db_comment='serial of the debited account 10, which of its 7, kind 1 digits', primary_key=True, serialize=False)),
-                ('payee', models.CharField(blank=True, db_comment='who is paid outside, such as a bank card; exact', max_length=140)),
-                ('code', models.PositiveSmallIntegerField(db_comment='the transfer code it allows')),
-                ('amount_rule', models.PositiveSmallIntegerField(choices=[(1, 'exact'), (2, 'at_most'), (3, 'formula')])),
-                ('amount_minor', models.BigIntegerField(db_comment="exact, or at most, or the formula's base")),
-                ('rate_ppm', models.BigIntegerField(db_comment='formula: yearly rate in millionths of the base', null=True)),
-                ('day_basis', models.PositiveSmallIntegerField(db_comment='formula: days of a year, 360 or 365', null=True)),
-                ('total_max_minor', models.BigIntegerField(db_comment='all uses together, at most')),
-                ('uses_max', models.IntegerField(db_comment='how often, at most')),
-                ('valid_from', models.DateTimeField()),
-                ('valid_until', models.DateTimeField(db_comment='not at or after this')),
-                ('basis', models.CharField(db_comment='the order, contract or decision it rests on', max_length=200)),
-                ('statement', models.TextField(db_comment='canonical JSON of what was agreed: the bytes that were signed')),
-                ('signature', models.BinaryField(db_comment="Ed25519 over the statement, by the client's key", null=True)),
-                ('public_key', models.BinaryField(null=True)),
-                ('given_by', models.CharField(db_comment='the actor whose session or signature gave it', max_length=80)),
-                ('given_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('credit_account', models.ForeignKey(db_column='credit_account', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.account')),
-                ('debit_account', models.ForeignKey(db_column='debit_account', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.account')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.book')),
+                (
+                    "number",
+                    models.BigIntegerField(
+                        db_comment="serial of the debited account 10, which of its 7, kind 1 digits",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "payee",
+                    models.CharField(
+                        blank=True,
+                        db_comment="who is paid outside, such as a bank card; exact",
+                        max_length=140,
+                    ),
+                ),
+                ("code", models.PositiveSmallIntegerField(db_comment="the transfer code it allows")),
+                (
+                    "amount_rule",
+                    models.PositiveSmallIntegerField(choices=[(1, "exact"), (2, "at_most"), (3, "formula")]),
+                ),
+                (
+                    "amount_minor",
+                    models.BigIntegerField(db_comment="exact, or at most, or the formula's base"),
+                ),
+                (
+                    "rate_ppm",
+                    models.BigIntegerField(
+                        db_comment="formula: yearly rate in millionths of the base", null=True
+                    ),
+                ),
+                (
+                    "day_basis",
+                    models.PositiveSmallIntegerField(
+                        db_comment="formula: days of a year, 360 or 365", null=True
+                    ),
+                ),
+                ("total_max_minor", models.BigIntegerField(db_comment="all uses together, at most")),
+                ("uses_max", models.IntegerField(db_comment="how often, at most")),
+                ("valid_from", models.DateTimeField()),
+                ("valid_until", models.DateTimeField(db_comment="not at or after this")),
+                (
+                    "basis",
+                    models.CharField(
+                        db_comment="the order, contract or decision it rests on", max_length=200
+                    ),
+                ),
+                (
+                    "statement",
+                    models.TextField(
+                        db_comment="canonical JSON of what was agreed: the bytes that were signed"
+                    ),
+                ),
+                (
+                    "signature",
+                    models.BinaryField(
+                        db_comment="Ed25519 over the statement, by the client's key", null=True
+                    ),
+                ),
+                ("public_key", models.BinaryField(null=True)),
+                (
+                    "given_by",
+                    models.CharField(
+                        db_comment="the actor whose session or signature gave it", max_length=80
+                    ),
+                ),
+                ("given_at", models.DateTimeField()),
+                (
+                    "recorded_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "credit_account",
+                    models.ForeignKey(
+                        db_column="credit_account",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="custody.account",
+                    ),
+                ),
+                (
+                    "debit_account",
+                    models.ForeignKey(
+                        db_column="debit_account",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="custody.account",
+                    ),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_authorisation',
-                'db_table_comment': 'What a client has authorised: payee, amount or formula, validity, how often. Append-only.',
+                "db_table": "custody_authorisation",
+                "db_table_comment": "What a client has authorised: payee, amount or formula, validity, how often. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='AccountState',
+            name="AccountState",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('debits_frozen', 'Debits Frozen'), ('credits_frozen', 'Credits Frozen'), ('frozen', 'Frozen'), ('closed', 'Closed')], max_length=16)),
-                ('no_overdraft', models.BooleanField(db_comment='the balance may not leave its normal side')),
-                ('ceiling_minor', models.BigIntegerField(db_comment='the balance on the normal side may not pass this', null=True)),
-                ('reason', models.CharField(max_length=500)),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=80)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='states', to='custody.account')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.book')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("debits_frozen", "Debits Frozen"),
+                            ("credits_frozen", "Credits Frozen"),
+                            ("frozen", "Frozen"),
+                            ("closed", "Closed"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("no_overdraft", models.BooleanField(db_comment="the balance may not leave its normal side")),
+                (
+                    "ceiling_minor",
+                    models.BigIntegerField(
+                        db_comment="the balance on the normal side may not pass this", null=True
+                    ),
+                ),
+                ("reason", models.CharField(max_length=500)),
+                ("at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=80)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="states",
+                        to="custody.account",
+                    ),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_account_state',
-                'db_table_comment': "Each change of an account's state and limits, with its reason. Append-only.",
+                "db_table": "custody_account_state",
+                "db_table_comment": "Each change of an account's state and limits, with its reason. Append-only.",
             },
         ),
         migrations.AddField(
-            model_name='account',
-            name='book',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.book'),
+            model_name="account",
+            name="book",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+            ),
         ),
         migrations.CreateModel(
-            name='SigningKey',
+            name="SigningKey",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('owner', models.CharField(db_comment="the client's customer number", max_length=64)),
-                ('public_key', models.BinaryField(db_comment='Ed25519, 32 bytes', unique=True)),
-                ('registered_at', models.DateTimeField()),
-                ('registered_by', models.CharField(max_length=80)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("owner", models.CharField(db_comment="the client's customer number", max_length=64)),
+                ("public_key", models.BinaryField(db_comment="Ed25519, 32 bytes", unique=True)),
+                ("registered_at", models.DateTimeField()),
+                ("registered_by", models.CharField(max_length=80)),
             ],
             options={
-                'db_table': 'custody_signing_key',
-                'db_table_comment': "Clients' Ed25519 public keys. Append-only.",
-                'indexes': [models.Index(fields=['owner'], name='custody_signing_key_owner')],
+                "db_table": "custody_signing_key",
+                "db_table_comment": "Clients' Ed25519 public keys. Append-only.",
+                "indexes": [models.Index(fields=["owner"], name="custody_signing_key_owner")],
             },
         ),
         migrations.CreateModel(
-            name='Transfer',
+            name="Transfer",
             fields=[
-                ('pk', models.CompositePrimaryKey('book_id', 'position', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('book_id', models.PositiveSmallIntegerField()),
-                ('position', models.BigIntegerField(db_comment='gap-free in the book, in commit order')),
-                ('id', models.UUIDField(db_comment='chosen by the caller: the key of idempotency')),
-                ('kind', models.PositiveSmallIntegerField(choices=[(1, 'posted'), (2, 'pending'), (3, 'post_pending'), (4, 'void_pending'), (5, 'expire_pending')])),
-                ('code', models.PositiveSmallIntegerField(db_comment='why: see docs/reference/transfer-codes.md')),
-                ('debit_account', models.BigIntegerField()),
-                ('credit_account', models.BigIntegerField()),
-                ('amount_minor', models.BigIntegerField()),
-                ('value_date', models.DateField(db_comment='when it counts for interest; never moves a position')),
-                ('at', models.DateTimeField(db_comment='when it happened, as the caller says')),
-                ('recorded_at', models.DateTimeField(db_comment='when it was posted')),
-                ('authorisation', models.BigIntegerField(null=True)),
-                ('pending_position', models.BigIntegerField(db_comment='the pending transfer this one settles', null=True)),
-                ('reverses_position', models.BigIntegerField(db_comment='the posted transfer this one reverses', null=True)),
-                ('chain_position', models.BigIntegerField(db_comment='the first transfer of the chain it stands in', null=True)),
-                ('expires_at', models.DateTimeField(db_comment='pending: voided by itself from then on', null=True)),
-                ('balancing', models.PositiveSmallIntegerField(db_comment='1: as much as the debited account had, 2: as the credited one took', null=True)),
-                ('asked_minor', models.BigIntegerField(db_comment='balancing: the most that was asked for', null=True)),
-                ('reference', models.TextField(db_comment='the reference the bank or channel knows it by', null=True)),
-                ('payee', models.TextField(db_comment='who is paid outside', null=True)),
-                ('reason', models.TextField(db_comment='of a reversal, a void or a correction', null=True)),
-                ('metadata', models.TextField(db_comment='a JSON object, its bytes as given', null=True)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "book_id", "position", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("book_id", models.PositiveSmallIntegerField()),
+                ("position", models.BigIntegerField(db_comment="gap-free in the book, in commit order")),
+                ("id", models.UUIDField(db_comment="chosen by the caller: the key of idempotency")),
+                (
+                    "kind",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (1, "posted"),
+                            (2, "pending"),
+                            (3, "post_pending"),
+                            (4, "void_pending"),
+                            (5, "expire_pending"),
+                        ]
+                    ),
+                ),
+                (
+                    "code",
+                    models.PositiveSmallIntegerField(db_comment="why: see docs/reference/transfer-codes.md"),
+                ),
+                ("debit_account", models.BigIntegerField()),
+                ("credit_account", models.BigIntegerField()),
+                ("amount_minor", models.BigIntegerField()),
+                (
+                    "value_date",
+                    models.DateField(db_comment="when it counts for interest; never moves a position"),
+                ),
+                ("at", models.DateTimeField(db_comment="when it happened, as the caller says")),
+                ("recorded_at", models.DateTimeField(db_comment="when it was posted")),
+                ("authorisation", models.BigIntegerField(null=True)),
+                (
+                    "pending_position",
+                    models.BigIntegerField(db_comment="the pending transfer this one settles", null=True),
+                ),
+                (
+                    "reverses_position",
+                    models.BigIntegerField(db_comment="the posted transfer this one reverses", null=True),
+                ),
+                (
+                    "chain_position",
+                    models.BigIntegerField(
+                        db_comment="the first transfer of the chain it stands in", null=True
+                    ),
+                ),
+                (
+                    "expires_at",
+                    models.DateTimeField(db_comment="pending: voided by itself from then on", null=True),
+                ),
+                (
+                    "balancing",
+                    models.PositiveSmallIntegerField(
+                        db_comment="1: as much as the debited account had, 2: as the credited one took",
+                        null=True,
+                    ),
+                ),
+                (
+                    "asked_minor",
+                    models.BigIntegerField(db_comment="balancing: the most that was asked for", null=True),
+                ),
+                (
+                    "reference",
+                    models.TextField(db_comment="the reference the bank or channel knows it by", null=True),
+                ),
+                ("payee", models.TextField(db_comment="who is paid outside", null=True)),
+                ("reason", models.TextField(db_comment="of a reversal, a void or a correction", null=True)),
+                ("metadata", models.TextField(db_comment="a JSON object, its bytes as given", null=True)),
             ],
             options={
-                'db_table': 'custody_transfer',
-                'db_table_comment': 'Every movement of a book, in one order. Append-only; nobody updates or deletes.',
-                'indexes': [models.Index(condition=models.Q(('expires_at__isnull', False)), fields=['book_id', 'expires_at'], name='custody_transfer_expiry'), models.Index(condition=models.Q(('reference__isnull', False)), fields=['book_id', 'reference'], name='custody_transfer_reference')],
-                'constraints': [models.UniqueConstraint(fields=('id',), name='custody_transfer_id')],
+                "db_table": "custody_transfer",
+                "db_table_comment": "Every movement of a book, in one order. Append-only; nobody updates or deletes.",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("expires_at__isnull", False)),
+                        fields=["book_id", "expires_at"],
+                        name="custody_transfer_expiry",
+                    ),
+                    models.Index(
+                        condition=models.Q(("reference__isnull", False)),
+                        fields=["book_id", "reference"],
+                        name="custody_transfer_reference",
+                    ),
+                ],
+                "constraints": [models.UniqueConstraint(fields=("id",), name="custody_transfer_id")],
             },
         ),
         migrations.CreateModel(
-            name='TransferRefusal',
+            name="TransferRefusal",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('book_id', models.PositiveSmallIntegerField()),
-                ('transfer_id', models.UUIDField()),
-                ('code', models.CharField(db_comment="the refusal's code: docs/reference/refusals.md", max_length=64)),
-                ('content', models.BinaryField(db_comment='SHA-256 of the request: the same request gets the same answer')),
-                ('request', models.TextField(db_comment='the request as JSON')),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=80)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("book_id", models.PositiveSmallIntegerField()),
+                ("transfer_id", models.UUIDField()),
+                (
+                    "code",
+                    models.CharField(
+                        db_comment="the refusal's code: docs/reference/refusals.md", max_length=64
+                    ),
+                ),
+                (
+                    "content",
+                    models.BinaryField(
+                        db_comment="SHA-256 of the request: the same request gets the same answer"
+                    ),
+                ),
+                ("request", models.TextField(db_comment="the request as JSON")),
+                ("at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=80)),
             ],
             options={
-                'db_table': 'custody_transfer_refusal',
-                'db_table_comment': 'Every refused transfer with its reason, so that a retry is answered alike. Append-only.',
-                'indexes': [models.Index(fields=['book_id', '-id'], name='custody_refusal_of_book')],
-                'constraints': [models.UniqueConstraint(fields=('transfer_id',), name='custody_refusal_transfer')],
+                "db_table": "custody_transfer_refusal",
+                "db_table_comment": "Every refused transfer with its reason, so that a retry is answered alike. Append-only.",
+                "indexes": [models.Index(fields=["book_id", "-id"], name="custody_refusal_of_book")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("transfer_id",), name="custody_refusal_transfer")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AuthorisationWithdrawal',
+            name="AuthorisationWithdrawal",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('reason', models.CharField(max_length=500)),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=80)),
-                ('authorisation', models.OneToOneField(db_column='authorisation', on_delete=django.db.models.deletion.PROTECT, related_name='withdrawal', to='custody.authorisation')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.book')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("reason", models.CharField(max_length=500)),
+                ("at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=80)),
+                (
+                    "authorisation",
+                    models.OneToOneField(
+                        db_column="authorisation",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="withdrawal",
+                        to="custody.authorisation",
+                    ),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_authorisation_withdrawal',
-                'db_table_comment': 'Authorisations withdrawn, with the reason. Append-only.',
-                'indexes': [models.Index(fields=['book', '-id'], name='custody_withdrawal_of_book')],
+                "db_table": "custody_authorisation_withdrawal",
+                "db_table_comment": "Authorisations withdrawn, with the reason. Append-only.",
+                "indexes": [models.Index(fields=["book", "-id"], name="custody_withdrawal_of_book")],
             },
         ),
         migrations.AddIndex(
-            model_name='authorisation',
-            index=models.Index(fields=['debit_account', 'number'], name='custody_authorisation_debtor'),
+            model_name="authorisation",
+            index=models.Index(fields=["debit_account", "number"], name="custody_authorisation_debtor"),
         ),
         migrations.AddConstraint(
-            model_name='authorisation',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0), ('uses_max__gt', 0)), name='custody_authorisation_some'),
+            model_name="authorisation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_minor__gt", 0), ("uses_max__gt", 0)),
+                name="custody_authorisation_some",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='authorisation',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_until__gt', models.F('valid_from'))), name='custody_authorisation_window'),
+            model_name="authorisation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("valid_until__gt", models.F("valid_from"))),
+                name="custody_authorisation_window",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='authorisation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('public_key', None), ('signature', None)), models.Q(('public_key__isnull', False), ('signature__isnull', False)), _connector='OR'), name='custody_authorisation_signed'),
+            model_name="authorisation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("public_key", None), ("signature", None)),
+                    models.Q(("public_key__isnull", False), ("signature__isnull", False)),
+                    _connector="OR",
+                ),
+                name="custody_authorisation_signed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='authorisation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount_rule', 3), ('day_basis__in', (360, 365)), ('rate_ppm__isnull', False)), models.Q(('amount_rule', 3), _negated=True), _connector='OR'), name='custody_authorisation_formula'),
+            model_name="authorisation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("amount_rule", 3), ("day_basis__in", (360, 365)), ("rate_ppm__isnull", False)),
+                    models.Q(("amount_rule", 3), _negated=True),
+                    _connector="OR",
+                ),
+                name="custody_authorisation_formula",
+            ),
         ),
         migrations.AddIndex(
-            model_name='accountstate',
-            index=models.Index(fields=['account', '-id'], name='custody_state_of_account'),
+            model_name="accountstate",
+            index=models.Index(fields=["account", "-id"], name="custody_state_of_account"),
         ),
         migrations.AddIndex(
-            model_name='accountstate',
-            index=models.Index(fields=['book', '-id'], name='custody_state_of_book'),
+            model_name="accountstate",
+            index=models.Index(fields=["book", "-id"], name="custody_state_of_book"),
         ),
         migrations.AddConstraint(
-            model_name='accountstate',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['open', 'debits_frozen', 'credits_frozen', 'frozen', 'closed'])), name='custody_account_state_known'),
+            model_name="accountstate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["open", "debits_frozen", "credits_frozen", "frozen", "closed"])
+                ),
+                name="custody_account_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountstate',
-            constraint=models.CheckConstraint(condition=models.Q(('ceiling_minor', None), ('ceiling_minor__gte', 0), _connector='OR'), name='custody_ceiling'),
+            model_name="accountstate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ceiling_minor", None), ("ceiling_minor__gte", 0), _connector="OR"),
+                name="custody_ceiling",
+            ),
         ),
         migrations.AddIndex(
-            model_name='account',
-            index=models.Index(fields=['book', 'owner'], name='custody_account_owner'),
+            model_name="account",
+            index=models.Index(fields=["book", "owner"], name="custody_account_owner"),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(fields=('book', 'reference'), name='custody_account_reference'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                fields=("book", "reference"), name="custody_account_reference"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('family__gte', 1), ('family__lte', 4)), name='custody_account_family'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("family__gte", 1), ("family__lte", 4)), name="custody_account_family"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('normal_side__in', (1, 2))), name='custody_account_side'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("normal_side__in", (1, 2))), name="custody_account_side"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('family', 1), ('normal_side', 2), models.Q(('owner', ''), _negated=True)), models.Q(('family', 1), _negated=True), _connector='OR'), name='custody_account_client_owned'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("family", 1), ("normal_side", 2), models.Q(("owner", ""), _negated=True)),
+                    models.Q(("family", 1), _negated=True),
+                    _connector="OR",
+                ),
+                name="custody_account_client_owned",
+            ),
         ),
         migrations.RunSQL(GUARDS.read_text(encoding="utf-8"), migrations.RunSQL.noop),
     ]

@@ -64,167 +64,324 @@ alter table custody_reconciliation
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('custody', '0001_initial'),
+        ("custody", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Reconciliation',
+            name="Reconciliation",
             fields=[
-                ('id', models.BigAutoField(db_comment='shown outside as rec_ and this number', primary_key=True, serialize=False)),
-                ('cut_off', models.DateField(db_comment="the day of the bank's closing balance; lines up to it count")),
-                ('position', models.BigIntegerField(db_comment="the book's last position that was read")),
-                ('bank_balance_minor', models.BigIntegerField()),
-                ('ledger_balance_minor', models.BigIntegerField()),
-                ('unexplained_minor', models.BigIntegerField(db_comment='bank less ledger less the breaks: 0, or the reconciliation has failed')),
-                ('matched', models.IntegerField(db_comment='pairs of a statement line and a ledger line')),
-                ('breaks', models.IntegerField()),
-                ('window_days', models.SmallIntegerField()),
-                ('timing_days', models.SmallIntegerField()),
-                ('digest', models.BinaryField(db_comment='SHA-256 over every match and break: the same inputs give the same')),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=80)),
-                ('bank_account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.account')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.book')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        db_comment="shown outside as rec_ and this number", primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "cut_off",
+                    models.DateField(
+                        db_comment="the day of the bank's closing balance; lines up to it count"
+                    ),
+                ),
+                ("position", models.BigIntegerField(db_comment="the book's last position that was read")),
+                ("bank_balance_minor", models.BigIntegerField()),
+                ("ledger_balance_minor", models.BigIntegerField()),
+                (
+                    "unexplained_minor",
+                    models.BigIntegerField(
+                        db_comment="bank less ledger less the breaks: 0, or the reconciliation has failed"
+                    ),
+                ),
+                ("matched", models.IntegerField(db_comment="pairs of a statement line and a ledger line")),
+                ("breaks", models.IntegerField()),
+                ("window_days", models.SmallIntegerField()),
+                ("timing_days", models.SmallIntegerField()),
+                (
+                    "digest",
+                    models.BinaryField(
+                        db_comment="SHA-256 over every match and break: the same inputs give the same"
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=80)),
+                (
+                    "bank_account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.account"
+                    ),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_reconciliation',
-                'db_table_comment': 'Each run of the reconciliation, with both totals. Append-only.',
+                "db_table": "custody_reconciliation",
+                "db_table_comment": "Each run of the reconciliation, with both totals. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='StatementFile',
+            name="StatementFile",
             fields=[
-                ('id', models.BigAutoField(db_comment='shown outside as stm_ and this number', primary_key=True, serialize=False)),
-                ('name', models.CharField(db_comment='as it was sent', max_length=255)),
-                ('format', models.CharField(db_comment='camt.053.001.08, mt940', max_length=32)),
-                ('encoding', models.CharField(max_length=32)),
-                ('bytes', models.BigIntegerField(db_comment='length of the original')),
-                ('sha256', models.BinaryField(db_comment='of the original: the same file is taken once', unique=True)),
-                ('statements', models.IntegerField(db_comment='in the file, those known from other files included')),
-                ('entries', models.IntegerField(db_comment='booked entries in the file')),
-                ('imported_at', models.DateTimeField()),
-                ('imported_by', models.CharField(max_length=80)),
-                ('bank_account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        db_comment="shown outside as stm_ and this number", primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(db_comment="as it was sent", max_length=255)),
+                ("format", models.CharField(db_comment="camt.053.001.08, mt940", max_length=32)),
+                ("encoding", models.CharField(max_length=32)),
+                ("bytes", models.BigIntegerField(db_comment="length of the original")),
+                (
+                    "sha256",
+                    models.BinaryField(
+                        db_comment="of the original: the same file is taken once", unique=True
+                    ),
+                ),
+                (
+                    "statements",
+                    models.IntegerField(db_comment="in the file, those known from other files included"),
+                ),
+                ("entries", models.IntegerField(db_comment="booked entries in the file")),
+                ("imported_at", models.DateTimeField()),
+                ("imported_by", models.CharField(max_length=80)),
+                (
+                    "bank_account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.account"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_statement_file',
-                'db_table_comment': 'Statement files imported whole; a refused file leaves nothing here. Append-only.',
+                "db_table": "custody_statement_file",
+                "db_table_comment": "Statement files imported whole; a refused file leaves nothing here. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='BankStatement',
+            name="BankStatement",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('index', models.IntegerField(db_comment='its place in the file, from 1')),
-                ('line', models.IntegerField(db_comment='the line of the file where it begins')),
-                ('account', models.CharField(db_comment="the bank's number of the account: IBAN or its own", max_length=64)),
-                ('currency', models.CharField(max_length=3)),
-                ('identification', models.CharField(db_comment='Stmt/Id or :20:', max_length=64)),
-                ('number', models.BigIntegerField(db_comment='sequence number, where the bank numbers', null=True)),
-                ('page', models.IntegerField(null=True)),
-                ('from_date', models.DateField(null=True)),
-                ('to_date', models.DateField(db_comment='the day of the closing balance')),
-                ('opening_minor', models.BigIntegerField()),
-                ('closing_minor', models.BigIntegerField()),
-                ('entries', models.IntegerField()),
-                ('digest', models.BinaryField(db_comment='SHA-256 of what it says: known again in another file')),
-                ('bank_account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.account')),
-                ('file', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.statementfile')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("index", models.IntegerField(db_comment="its place in the file, from 1")),
+                ("line", models.IntegerField(db_comment="the line of the file where it begins")),
+                (
+                    "account",
+                    models.CharField(
+                        db_comment="the bank's number of the account: IBAN or its own", max_length=64
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("identification", models.CharField(db_comment="Stmt/Id or :20:", max_length=64)),
+                (
+                    "number",
+                    models.BigIntegerField(db_comment="sequence number, where the bank numbers", null=True),
+                ),
+                ("page", models.IntegerField(null=True)),
+                ("from_date", models.DateField(null=True)),
+                ("to_date", models.DateField(db_comment="the day of the closing balance")),
+                ("opening_minor", models.BigIntegerField()),
+                ("closing_minor", models.BigIntegerField()),
+                ("entries", models.IntegerField()),
+                (
+                    "digest",
+                    models.BinaryField(db_comment="SHA-256 of what it says: known again in another file"),
+                ),
+                (
+                    "bank_account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.account"
+                    ),
+                ),
+                (
+                    "file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="custody.statementfile",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_statement',
-                'db_table_comment': 'Bank statements: opening balance plus lines is closing balance. Append-only.',
+                "db_table": "custody_statement",
+                "db_table_comment": "Bank statements: opening balance plus lines is closing balance. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='StatementFilePart',
+            name="StatementFilePart",
             fields=[
-                ('pk', models.CompositePrimaryKey('file_id', 'part', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('part', models.IntegerField(db_comment='from 0; the parts in order are the file')),
-                ('content', models.BinaryField()),
-                ('file', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='parts', to='custody.statementfile')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "file_id", "part", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("part", models.IntegerField(db_comment="from 0; the parts in order are the file")),
+                ("content", models.BinaryField()),
+                (
+                    "file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="parts",
+                        to="custody.statementfile",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_statement_file_part',
-                'db_table_comment': 'The original bytes of statement files. Append-only.',
+                "db_table": "custody_statement_file_part",
+                "db_table_comment": "The original bytes of statement files. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='StatementLine',
+            name="StatementLine",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('number', models.IntegerField(db_comment='its place in the statement, from 1')),
-                ('line', models.IntegerField(db_comment='the line of the file where it begins')),
-                ('amount_minor', models.BigIntegerField(db_comment='positive where money came in')),
-                ('booking_date', models.DateField()),
-                ('value_date', models.DateField()),
-                ('references', models.JSONField(db_comment='what may identify the payment, the best first')),
-                ('remittance', models.TextField(blank=True)),
-                ('counterparty_name', models.TextField(blank=True)),
-                ('counterparty_account', models.CharField(blank=True, max_length=64)),
-                ('code', models.CharField(blank=True, db_comment="the bank's transaction code", max_length=64)),
-                ('reversal', models.BooleanField()),
-                ('details', models.JSONField(db_comment='the transactions of a batch: never booked, the line is')),
-                ('statement', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='custody.bankstatement')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("number", models.IntegerField(db_comment="its place in the statement, from 1")),
+                ("line", models.IntegerField(db_comment="the line of the file where it begins")),
+                ("amount_minor", models.BigIntegerField(db_comment="positive where money came in")),
+                ("booking_date", models.DateField()),
+                ("value_date", models.DateField()),
+                ("references", models.JSONField(db_comment="what may identify the payment, the best first")),
+                ("remittance", models.TextField(blank=True)),
+                ("counterparty_name", models.TextField(blank=True)),
+                ("counterparty_account", models.CharField(blank=True, max_length=64)),
+                (
+                    "code",
+                    models.CharField(blank=True, db_comment="the bank's transaction code", max_length=64),
+                ),
+                ("reversal", models.BooleanField()),
+                (
+                    "details",
+                    models.JSONField(db_comment="the transactions of a batch: never booked, the line is"),
+                ),
+                (
+                    "statement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="lines",
+                        to="custody.bankstatement",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_statement_line',
-                'db_table_comment': 'Lines of bank statements. Append-only.',
+                "db_table": "custody_statement_line",
+                "db_table_comment": "Lines of bank statements. Append-only.",
             },
         ),
         migrations.CreateModel(
-            name='Break',
+            name="Break",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('number', models.IntegerField(db_comment='from 1, in the order of days')),
-                ('kind', models.CharField(choices=[('duplicate', 'Duplicate'), ('amount', 'Amount'), ('wrong_account', 'Wrong Account'), ('timing', 'Timing'), ('unidentified', 'Unidentified'), ('missing_in_ledger', 'Missing In Ledger'), ('missing_at_bank', 'Missing At Bank')], max_length=20)),
-                ('effect_minor', models.BigIntegerField(db_comment="what it adds to the bank's total over the ledger's")),
-                ('position', models.BigIntegerField(db_comment='of the ledger line', null=True)),
-                ('reference', models.TextField(blank=True, db_comment='by which both sides were compared')),
-                ('day', models.DateField(db_comment='of the line it stands for: its age counts from here')),
-                ('twin', models.TextField(blank=True, db_comment='the line it repeats, or the account where it was found')),
-                ('reconciliation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='custody.reconciliation')),
-                ('statement_line', models.ForeignKey(db_column='statement_line', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='custody.statementline')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("number", models.IntegerField(db_comment="from 1, in the order of days")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("duplicate", "Duplicate"),
+                            ("amount", "Amount"),
+                            ("wrong_account", "Wrong Account"),
+                            ("timing", "Timing"),
+                            ("unidentified", "Unidentified"),
+                            ("missing_in_ledger", "Missing In Ledger"),
+                            ("missing_at_bank", "Missing At Bank"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "effect_minor",
+                    models.BigIntegerField(db_comment="what it adds to the bank's total over the ledger's"),
+                ),
+                ("position", models.BigIntegerField(db_comment="of the ledger line", null=True)),
+                ("reference", models.TextField(blank=True, db_comment="by which both sides were compared")),
+                ("day", models.DateField(db_comment="of the line it stands for: its age counts from here")),
+                (
+                    "twin",
+                    models.TextField(
+                        blank=True, db_comment="the line it repeats, or the account where it was found"
+                    ),
+                ),
+                (
+                    "reconciliation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="lines",
+                        to="custody.reconciliation",
+                    ),
+                ),
+                (
+                    "statement_line",
+                    models.ForeignKey(
+                        db_column="statement_line",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="custody.statementline",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'custody_break',
-                'db_table_comment': 'The differences a reconciliation found. Append-only.',
+                "db_table": "custody_break",
+                "db_table_comment": "The differences a reconciliation found. Append-only.",
             },
         ),
         migrations.AddIndex(
-            model_name='reconciliation',
-            index=models.Index(fields=['bank_account', '-id'], name='custody_reconciliation_latest'),
+            model_name="reconciliation",
+            index=models.Index(fields=["bank_account", "-id"], name="custody_reconciliation_latest"),
         ),
         migrations.AddIndex(
-            model_name='statementfile',
-            index=models.Index(fields=['bank_account', '-id'], name='custody_file_of_account'),
+            model_name="statementfile",
+            index=models.Index(fields=["bank_account", "-id"], name="custody_file_of_account"),
         ),
         migrations.AddConstraint(
-            model_name='statementfile',
-            constraint=models.CheckConstraint(condition=models.Q(('bytes__gt', 0)), name='custody_statement_file_some'),
+            model_name="statementfile",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("bytes__gt", 0)), name="custody_statement_file_some"
+            ),
         ),
         migrations.AddIndex(
-            model_name='bankstatement',
-            index=models.Index(fields=['bank_account', 'to_date'], name='custody_statement_days'),
+            model_name="bankstatement",
+            index=models.Index(fields=["bank_account", "to_date"], name="custody_statement_days"),
         ),
         migrations.AddConstraint(
-            model_name='bankstatement',
-            constraint=models.UniqueConstraint(fields=('bank_account', 'digest'), name='custody_statement_once'),
+            model_name="bankstatement",
+            constraint=models.UniqueConstraint(
+                fields=("bank_account", "digest"), name="custody_statement_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='statementline',
-            constraint=models.UniqueConstraint(fields=('statement', 'number'), name='custody_statement_line_once'),
+            model_name="statementline",
+            constraint=models.UniqueConstraint(
+                fields=("statement", "number"), name="custody_statement_line_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='break',
-            constraint=models.UniqueConstraint(fields=('reconciliation', 'number'), name='custody_break_once'),
+            model_name="break",
+            constraint=models.UniqueConstraint(
+                fields=("reconciliation", "number"), name="custody_break_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='break',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['duplicate', 'amount', 'wrong_account', 'timing', 'unidentified', 'missing_in_ledger', 'missing_at_bank'])), name='custody_break_kind'),
+            model_name="break",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "kind__in",
+                        [
+                            "duplicate",
+                            "amount",
+                            "wrong_account",
+                            "timing",
+                            "unidentified",
+                            "missing_in_ledger",
+                            "missing_at_bank",
+                        ],
+                    )
+                ),
+                name="custody_break_kind",
+            ),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     ]
