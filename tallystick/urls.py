@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.ready, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("account/", people.my_sign_in, name="my-sign-in"),
     path("account/", include("allauth.urls")),
     path("sign-in/link/<str:token>", sign_in.link, name="sign-in-link"),
     path("books/<int:book>/", overview.overview, name="overview"),

@@ -50,6 +50,8 @@ def of(actor: Actor, path: str, *, book: int | None) -> list[Entry]:
         if access.allowed(actor, permission, owner=actor.customer_number):
             url = reverse(route, args=[book] if of_book else [])
             entries.append(Entry(str(label), url, path == url))
+    if actor.is_person and actor.roles:
+        entries.append(Entry(str(_("My sign-in")), reverse("my-sign-in"), path == reverse("my-sign-in")))
     # Where no entry is this very page, the one it lies under is marked: the longest that leads here.
     if not any(entry.current for entry in entries):
         under = [entry for entry in entries if path.startswith(entry.url)]

@@ -47,6 +47,14 @@ def person(request: HttpRequest, user: int) -> HttpResponse:
     return render(request, "people/person.html", context)
 
 
+def my_sign_in(request: HttpRequest) -> HttpResponse:
+    """How one signs in, the roles one holds, and where one is signed in. Everybody's own page."""
+    if not request.user.is_authenticated:
+        return redirect("account_login")
+    context = {"changes": users.changes(APP, request.user.pk), "who": actor(request)}
+    return render(request, "account/my_sign_in.html", context)
+
+
 def change_role(request: HttpRequest, user: int) -> HttpResponse:
     """Give or take a role, with the reason."""
     if request.method == "POST":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows import login as flow
+from allauth.account.utils import perform_login
 from allauth.core import ratelimit
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
@@ -17,8 +19,6 @@ from tallystick.core.errors import Refusal
 from tallystick.identity import sign_in, users
 from tallystick.identity.models import User
 
-_BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
-
 
 class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Nobody signs up by themselves: accounts are made by an administrator, with a reason on record."""
@@ -27,7 +27,8 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def post_login(self, request: HttpRequest, user: User, **details: object) -> HttpResponseBase:
-        users.record_sign_in(APP, user, method="password", now=timezone.now())
+        told = [str(record["method"]) for record in flow.get_authentication_records(request, user)]
+        users.record_sign_in(APP, user, method="+".join(dict.fromkeys(told)) or "unknown", now=timezone.now())
         response: HttpResponseBase = super().post_login(request, user, **details)
         return response
 
@@ -46,8 +47,12 @@ def link(request: HttpRequest, token: str) -> HttpResponseBase:
     try:
         if request.method == "POST":
             user = sign_in.use(APP, token, now=now)
-            login(request, user, backend=_BACKEND)
-            return redirect(following or "home")
+            # allauth's own way in, so that a second factor is asked for here too and the session is listed.
+            flow.record_authentication(request, user, method="link")
+            response: HttpResponseBase = perform_login(
+                request, user, redirect_url=following or reverse("home")
+            )
+            return response
         holder = sign_in.holder(APP, token, now=now)
     except Refusal as refusal:
         return render(request, "account/link.html", {"refusal": refusal.message}, status=410)

@@ -31,7 +31,7 @@ CUSTOMER_PAGES = (
     "/my/authorisations/",
     "/my/authorisations/{fee}/",
 )
-OWN_PAGES = ("/account/password/change/", "/account/2fa/", "/account/sessions/")
+OWN_PAGES = ("/account/", "/account/password/change/", "/account/2fa/", "/account/sessions/")
 WALKS = {
     Role.PLATFORM_OPERATIONS: STAFF_PAGES,
     Role.PLATFORM_APPROVER: ("/books/1/", "/books/1/reconciliation/"),

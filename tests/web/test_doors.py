@@ -201,3 +201,27 @@ def test_a_role_withdrawn_is_gone_with_the_next_request(sign_in, ledger_database
     user = users.find(APP, "auditor")
     users.withdraw(APP, user.pk, Role.AUDITOR, reason="Left.", actor=CLI, now=NOW)
     assert "No role yet" in client.get("/home/", follow=True).content.decode()
+
+
+def test_a_sign_in_by_link_is_told_as_such_and_stands_in_the_list_of_sessions(client, ledger_database):
+    cache.clear()
+    from django.utils import timezone
+
+    user = users.create(APP, "wang", name="王芳", actor=CLI, now=NOW)
+    client.post(f"/sign-in/link/{links.issue(APP, user.pk, actor=CLI, now=timezone.now())}")
+    told = next(event for event in log.events(APP) if event.kind == "identity.signed_in")
+    assert told.payload == {"method": "link"}
+    assert client.get("/account/sessions/").content.decode().count("<tr") == 2
+    assert client.get("/account/").status_code == 200
+
+
+def test_a_link_does_not_step_around_a_second_factor(client, ledger_database):
+    cache.clear()
+    from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+    from django.utils import timezone
+
+    user = users.create(APP, "wang", name="王芳", actor=CLI, now=NOW)
+    TOTP.activate(user, generate_totp_secret())
+    answer = client.post(f"/sign-in/link/{links.issue(APP, user.pk, actor=CLI, now=timezone.now())}")
+    assert answer["Location"].startswith("/account/2fa/authenticate/")
+    assert "_auth_user_id" not in client.session
