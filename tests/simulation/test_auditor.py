@@ -73,7 +73,11 @@ def entry_changed(rows: Rows) -> Rows:
     entry = rows.entries[900]
     return replace(
         rows,
-        entries=(*rows.entries[:900], entry._replace(credits_posted=entry.credits_posted + 1), *rows.entries[901:]),
+        entries=(
+            *rows.entries[:900],
+            entry._replace(credits_posted=entry.credits_posted + 1),
+            *rows.entries[901:],
+        ),
     )
 
 
@@ -98,9 +102,15 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Rows], Rows]]] = {
     "transfer_removed": ("gap_free", without_transfer),
     "transfer_doubled": ("id_once", with_transfer_twice),
     "amount_raised": ("entries", lambda rows: changed(rows, is_top_up, amount_minor=999_999)),
-    "amount_of_a_debit_raised": ("authorised", lambda rows: changed(rows, is_client_debit, amount_minor=10**13)),
+    "amount_of_a_debit_raised": (
+        "authorised",
+        lambda rows: changed(rows, is_client_debit, amount_minor=10**13),
+    ),
     "overdrawn": ("never_negative", lambda rows: changed(rows, is_client_debit, amount_minor=10**13)),
-    "payee_altered": ("authorised", lambda rows: changed(rows, lambda t: bool(t.payee) and t.kind <= 2, payee="x")),
+    "payee_altered": (
+        "authorised",
+        lambda rows: changed(rows, lambda t: bool(t.payee) and t.kind <= 2, payee="x"),
+    ),
     "credited_to_another_client": (
         "authorised",
         lambda rows: changed(rows, is_client_debit, credit=rows.transfers[600].debit),
@@ -131,7 +141,10 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Rows], Rows]]] = {
         "uses",
         lambda rows: replace(rows, uses=(rows.uses[0]._replace(used_minor=1), *rows.uses[1:])),
     ),
-    "authorisation_left_out": ("authorised", lambda rows: replace(rows, authorisations=rows.authorisations[:5])),
+    "authorisation_left_out": (
+        "authorised",
+        lambda rows: replace(rows, authorisations=rows.authorisations[:5]),
+    ),
     "authorisation_ended_before": (
         "authorised",
         lambda rows: authorisation_changed(rows, valid_until=datetime(2026, 7, 22, tzinfo=UTC)),

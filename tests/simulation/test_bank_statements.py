@@ -26,7 +26,9 @@ def sent(place: world.World) -> statements.Sent:
 def test_every_file_is_read_without_a_note_and_adds_up(sent: statements.Sent) -> None:
     for each in sent.files:
         judged = file.judge(io.BytesIO(each.content))
-        assert (judged.status, judged.reason, judged.sum_check, judged.notes) == ("ok", "", "ok", ()), each.name
+        assert (judged.status, judged.reason, judged.sum_check, judged.notes) == ("ok", "", "ok", ()), (
+            each.name
+        )
         assert judged.statements[0].closing_minor == each.closing_minor
         assert judged.statements[0].account == statements.NUMBERS[each.account]
 
@@ -59,7 +61,9 @@ def test_a_break_of_every_kind_is_planted_and_its_effect_is_the_difference(
     place: world.World, sent: statements.Sent
 ) -> None:
     assert all(sent.planted_by_kind[kind] >= 1 for kind in statements.BREAK_KINDS)
-    truth = statements.booked(place, scenarios.generate(place, 3_000), statements.Random(f"{place.seed}/bank"))
+    truth = statements.booked(
+        place, scenarios.generate(place, 3_000), statements.Random(f"{place.seed}/bank")
+    )
     for account in (BANK, FIRM):
         ledger = sum(line.amount_minor for line in truth if line.account == account)
         effects = sum(each.effect_minor for each in sent.planted if each.account == account)

@@ -33,7 +33,9 @@ def test_every_planted_break_is_found_and_nothing_else(ledger_database: Any) -> 
     assert min(made.breaks.values()) >= 1
     assert (made.customers, made.transfers, made.unexplained_minor) == (50, 600, 0)
     assert (made.audited_transfers, made.audit_findings) == (600, 0)
-    assert made.control_total_minor == made.client_total_minor + made.own_total_minor + made.suspense_total_minor
+    assert (
+        made.control_total_minor == made.client_total_minor + made.own_total_minor + made.suspense_total_minor
+    )
     assert made.bank_total_minor == made.control_total_minor + sum(made.break_effect_minor.values())
 
 
