@@ -159,14 +159,15 @@ def serving(
         # Each worker counts for itself; `/metrics` then adds them up from this directory.
         environ["PROMETHEUS_MULTIPROC_DIR"] = measures
     granian = ["granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"]
-    size = ["--workers", str(workers), "--blocking-threads", str(threads), "--log-level", "warning"]
+    # More threads than cores is meant, they wait for commits; granian would warn of it at each start.
+    size = ["--workers", str(workers), "--blocking-threads", str(threads), "--log-level", "error"]
     lasting = ["--respawn-failed-workers", "--workers-kill-timeout", "15"]
     web = processes.Process(
         "web",
         processes.python("-m", *granian, *size, *lasting, *tls, "tallystick.wsgi:application"),
         environ=environ,
     )
-    beside = [
+    others = [
         processes.Process(
             " ".join(command), processes.python("-m", "tallystick", *command), environ, essential=False
         )
@@ -182,7 +183,7 @@ def serving(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        return processes.run([web, *beside], say=ground.say)
+        return processes.run([web, *others], say=ground.say)
     finally:
         shutil.rmtree(measures, ignore_errors=True)
 
