@@ -487,8 +487,8 @@ def post(
 ) -> None:
     """Post the transfers of FILE (CSV or NDJSON; - is standard input); exit 1 where any was refused.
 
-    The same file can be posted again: what was posted stays as it is. A refusal is final for its id, so
-    corrected lines take new ids.
+    The same file can be posted again: what was posted stays as it is. A refusal is final for its id, so a
+    corrected line takes a new id; the lines beside it keep theirs.
     """
     with _standing(as_json):
         from tallystick.cli import ledger_files
@@ -652,8 +652,8 @@ class _Posted:
         lines += [f"line {each['line']}: {each['code']}: {each['detail']}" for each in self.lines]
         if self.stopped_at_line is not None:
             lines.append(
-                f"Nothing from line {self.stopped_at_line} on was posted. Their ids are spent up to the end of this"
-                " chunk: correct the lines and give them new ids, or post with --partial."
+                f"Nothing from line {self.stopped_at_line} on was posted. Correct the lines named above, give each"
+                " of them a new id, and post the file again; or post with --partial."
             )
         return "\n".join(lines)
 

@@ -430,6 +430,8 @@ class BookWriter:
                 raw = judged.batch.ids[16 * i : 16 * i + 16]
                 if raw in seen or raw in self._memory.known or refusal is errors.IdUsedWithOtherContent:
                     continue  # the id has its first result already
+                if refusal is errors.LinkedTransferRefused:
+                    continue  # not by its own fault: not final
                 seen.add(raw)
                 actor = group.requests[int(np.searchsorted(bounds, i, side="right"))].actor
                 request = transfers.request_json(judged.batch, i)
@@ -521,7 +523,9 @@ class BookWriter:
     def _today(self, reader: Connection, now: int) -> int:
         if self._time_zone is None:
             row = reader.execute("select time_zone from custody_book where id = %s", [self.book]).fetchone()
-            self._time_zone = ZoneInfo(str(row[0])) if row else ZoneInfo("UTC")
+            if row is None:
+                raise errors.BookUnknown(book=self.book)
+            self._time_zone = ZoneInfo(str(row[0]))
         return transfers.day_number(transfers.moment(now).astimezone(self._time_zone).date())
 
     def _preload(self, done: Future[Results]) -> None:

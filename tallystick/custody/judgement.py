@@ -730,9 +730,16 @@ class _InOrder:
         memory.last_position = self.next_position - 1
 
     def _settle_refusal(self, i: int) -> None:
-        """A refusal is final for its id, unless the id has its first result already."""
+        """A refusal of its own is final for an id, unless the id has its first result already.
+
+        Who was refused only because another of its chain was may be asked for again, in a chain put right.
+        """
         memory = self.memory
-        if self.refusal[i] and not self.replayed[i] and self.ids[i] not in memory.known:
+        if (
+            self.refusal[i] not in (0, REFUSAL[errors.LinkedTransferRefused])
+            and not self.replayed[i]
+            and self.ids[i] not in memory.known
+        ):
             memory.refused.setdefault(self.ids[i], RefusedBefore(self.refusal[i], content(self.batch, i)))
 
     def _judgement(self, first: int) -> Judgement:

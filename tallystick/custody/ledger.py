@@ -32,14 +32,20 @@ def post(
 
     All-or-nothing only within a linked chain. Raises `errors.Malformed` where a request is not well formed
     (then nothing was posted), `errors.PostingStopped` where the ledger takes none now, and
-    `errors.OutcomeUnknown` where the answer was lost: ask again with the same ids.
+    `errors.OutcomeUnknown` where the answer was lost: ask again with the same ids. Reversals are the
+    approver's to post (`custody.reverse`), all else is operations' (`custody.post`).
     """
-    access.require(db, actor, "custody.post")
+    # Whoever may do neither learns nothing about what would be well formed.
+    if not access.allowed(actor, "custody.reverse"):
+        access.require(db, actor, "custody.post")
     batch = requested if isinstance(requested, Batch) else transfers.columns(requested)
     if not 1 <= len(batch) <= transfers.BATCH_MAX:
         raise errors.BatchTooLarge(most=transfers.BATCH_MAX, given=len(batch))
-    if batch.reverses is not None:
+    reversals = sum(raw != transfers.NO_ID for raw in transfers.sixteens(batch.reverses or b""))
+    if reversals:
         access.require(db, actor, "custody.reverse")
+    if reversals < len(batch):
+        access.require(db, actor, "custody.post")
     if batch.linked[-1]:
         # Its chain would go on into whatever is posted next.
         raise errors.Malformed(

@@ -25,7 +25,7 @@ from django.db import connections
 
 from tallystick.core.db import Db
 from tallystick.custody.book_writer import BookWriter, Results
-from tallystick.custody.errors import OutcomeUnknown, PostingStopped
+from tallystick.custody.errors import BookUnknown, OutcomeUnknown, PostingStopped
 from tallystick.custody.loading import Connection
 from tallystick.custody.numbers import BookId
 from tallystick.custody.transfers import Batch
@@ -128,6 +128,7 @@ class _Ask(msgspec.Struct):
 class _Answer(msgspec.Struct):
     columns: dict[str, bytes] = {}
     stopped: tuple[str, str] | None = None
+    unknown_book: int = 0
     is_unknown: bool = False
     fault: str = ""
 
@@ -175,6 +176,8 @@ class OverSocket:
         answer = _ANSWER.decode(reply)
         if answer.stopped is not None:
             raise (OutcomeUnknown if answer.is_unknown else PostingStopped)(*answer.stopped)
+        if answer.unknown_book:
+            raise BookUnknown(book=answer.unknown_book)
         if answer.fault:
             raise RuntimeError(answer.fault)
         columns: dict[str, Any] = {
@@ -252,6 +255,8 @@ def _answered(within: InProcess, frame: bytes) -> _Answer:
         return _Answer(
             stopped=(stopped.state, stopped.detail), is_unknown=isinstance(stopped, OutcomeUnknown)
         )
+    except BookUnknown:
+        return _Answer(unknown_book=ask.book)
     except Exception as error:
         return _Answer(fault=f"{type(error).__name__}: {error}")
     return _Answer(

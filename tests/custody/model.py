@@ -192,7 +192,8 @@ class Model:
         return Answer(refusal, True) if request == ask else Answer("IdUsedWithOtherContent")
 
     def _finish(self, ask: TransferRequest, answer: Answer) -> None:
-        if answer.refusal and not answer.is_replayed and ask.id not in self.posted:
+        is_own = answer.refusal not in (None, "LinkedTransferRefused")
+        if is_own and not answer.is_replayed and ask.id not in self.posted:
             self.refused.setdefault(ask.id, (ask, answer.refusal))
 
     def _content(

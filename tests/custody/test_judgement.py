@@ -242,7 +242,10 @@ def test_a_chain_is_posted_whole_or_refused_whole_and_answers_alike_when_asked_a
     assert (memory.accounts.totals == before).all()
     again = judged(memory, bad)
     assert refusals(again) == told
-    assert again.replayed.all()
+    assert again.replayed.tolist() == [False, True, False]
+    # Put right, the chain is posted: only the member that failed by itself needs a new id.
+    right = [bad[0], ask(66, "bank", "li", 5, linked=True), bad[2]]
+    assert refusals(judged(memory, right)) == [None, None, None]
     first = judged(memory, good)
     assert refusals(first) == [None, None]
     repeated = judged(memory, good)
