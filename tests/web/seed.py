@@ -216,3 +216,17 @@ def reconciled(cast: Cast, *, start: datetime = OPENED) -> reconciliation.Reconc
         APP, "2026-02.sta", statement(cast.bank, start=start), bank_account=cast.bank, actor=BY, now=now
     )
     return reconciliation.reconcile(APP, BOOK, cast.bank, actor=BY, now=now)
+
+
+def second_bank(*, start: datetime = OPENED) -> AccountNumber:
+    """Another bank's control account, with nothing on it."""
+    return accounts.open_account(
+        APP,
+        BOOK,
+        Family.EXTERNAL,
+        "CNY",
+        name="支付机构 Payment firm",
+        reference="CN-FIRM-0001",
+        actor=BY,
+        now=start + timedelta(days=DAYS),
+    )

@@ -169,6 +169,22 @@ def test_the_reconciliation_explains_the_difference_to_the_last_unit(cast):
             assert f"/books/1/positions/{each.position}/" in text
 
 
+def test_one_goes_from_a_reconciliation_to_that_of_another_bank_account(cast):
+    seed.second_bank()
+    client = signed_in(Role.CUSTODIAN_BANK)
+    text = page(client, "/books/1/reconciliation/rec_1/")
+    assert '<form class="filters" method="get" action="/books/1/reconciliation/">' in text
+    (other,) = (
+        account
+        for account in re.findall(r'<option value="(acc_\d+)"', text)
+        if account != numbers.account_text(cast.bank)
+    )
+    assert "Not reconciled yet" in page(client, f"/books/1/reconciliation/?account={other}")
+    kind = re.search(r'<a href="([^"]+kind=\w+)#breaks">', text)[1]
+    assert kind.startswith("/books/1/reconciliation/rec_1/")
+    page(client, kind)
+
+
 def test_a_break_leads_to_the_very_line_of_the_file_and_to_the_transfer(cast):
     client = signed_in(Role.REGULATOR)
     summary = reconciliation.latest(APP, cast.bank)
