@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -128,10 +128,17 @@ def serve(
     def announce(address: str) -> None:
         ground.say(f"Ready at {address}")
 
-    code = serving(
-        host, port, workers=workers, threads=threads, tls=[str(part) for part in tls], ready=announce
-    )
-    sys.exit(code)
+    given = [str(part) for part in tls]
+    beside = beside_the_web(os.environ)
+    sys.exit(serving(host, port, workers=workers, threads=threads, tls=given, beside=beside, ready=announce))
+
+
+def beside_the_web(environ: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """What belongs beside the web here: no backups of a server that is the user's own or worth nothing."""
+    from tallystick.core.postgres import configuration, place
+
+    is_kept = not place.is_external(environ) and not configuration.is_test(environ)
+    return [command for command in BESIDE_THE_WEB if is_kept or command[0] != "backup"]
 
 
 def serving(

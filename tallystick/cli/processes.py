@@ -1,7 +1,7 @@
 """Processes that run beside one another and end together.
 
-Promises: a process that must not end ends the rest when it does; one that may is started again, at
-most once a second; when this process is told to stop, or is killed, so are they.
+Promises: a process that must not end ends the rest when it does; one that may is started again, sooner
+the longer it lived; when this process is told to stop, or is killed, so are they.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+
+PAUSE_SECONDS_MAX = 60
+"""The longest pause before what ends at once is started again."""
 
 STOP_SECONDS_MAX = 30
 """What a process is given to finish its work after it was asked to stop."""
@@ -49,6 +52,8 @@ def run(processes: Sequence[Process], *, say: Callable[[str], None]) -> int:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     running: dict[Process, subprocess.Popen[bytes]] = {}
     started: dict[Process, float] = {}
+    ends: dict[Process, float] = {}
+    pauses: dict[Process, float] = {}
     code = 0
     try:
         for process in processes:
@@ -62,9 +67,17 @@ def run(processes: Sequence[Process], *, say: Callable[[str], None]) -> int:
                     say(f"{process.name} ended with exit code {ended}")
                     code = ended or 1
                     stopping.set()
-                elif time.monotonic() - started[process] >= 1:
+                    continue
+                now = time.monotonic()
+                if ends.setdefault(process, now) - started[process] > PAUSE_SECONDS_MAX:
+                    pauses.pop(process, None)
+                pause = pauses.get(process, 1.0)
+                if now - started[process] >= pause:
                     say(f"{process.name} ended with exit code {ended}; starting it again")
-                    running[process], started[process] = _start(process), time.monotonic()
+                    # One that cannot run at all is not asked to every second.
+                    pauses[process] = min(2 * pause, PAUSE_SECONDS_MAX)
+                    del ends[process]
+                    running[process], started[process] = _start(process), now
     finally:
         # All are asked at once, and then waited for: none outlives this call.
         for child in running.values():
