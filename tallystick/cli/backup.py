@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import hashlib
 import json
 import os
 import shutil
@@ -292,16 +291,11 @@ def _fingerprints_again(environ: verification.Environ, keys: Iterable[str]) -> d
 
 
 def _fingerprint(db: Db, book: int, position: int) -> str:
-    """The hash of what every account of a book held as of a position: no later transfer changes it."""
-    from tallystick.custody import history
+    """The hash of a book as of a position, transfers and balances: no later transfer changes it."""
+    from tallystick.custody import audit
+    from tallystick.custody.numbers import BookId
 
-    digest = hashlib.sha256()
-    if position:
-        for line in history.trial_balance(db, book, at_position=position).lines:
-            held = line.balance
-            sums = (held.debits_posted, held.credits_posted, held.debits_pending, held.credits_pending)
-            digest.update(f"{line.account} {line.asset} {' '.join(map(str, sums))}\n".encode())
-    return digest.hexdigest()
+    return audit.fingerprint(db, BookId(book), position)
 
 
 def _has_tables(db: Db) -> bool:
