@@ -539,7 +539,8 @@ def _http(seconds: float) -> dict[str, float]:
 
 def _serve() -> None:
     """Start the real server, web worker and posting process, and wait until it is ready."""
-    _SERVER.setdefault("token", _token())
+    if "token" not in _SERVER:
+        _SERVER["token"] = _token()
     process = subprocess.Popen(
         [sys.executable, "-m", "tallystick", "serve", "--port", "0", "--threads", "8"],
         cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
