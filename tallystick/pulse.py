@@ -18,7 +18,7 @@ def _expire_pending(db: Db, book: BookId, now: datetime) -> int:
 
 
 def _check_batches(db: Db, book: BookId, now: datetime) -> int:
-    return checks.advance(db, book, actor=ACTOR, now=now)[0]
+    return checks.advance(db, book, actor=ACTOR, now=now, limit=1)[0]
 
 
 STEPS: tuple[Callable[[Db, BookId, datetime], int], ...] = (

@@ -8,10 +8,14 @@ import sys
 import threading
 from datetime import UTC, datetime
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from tallystick.cli import ground
+
+if TYPE_CHECKING:
+    from tallystick.custody.posting import InProcess
 
 BEAT_SECONDS = 1.0
 """Between beats when nothing waits."""
@@ -40,7 +44,7 @@ def posting() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    beating = threading.Thread(target=_beat, args=(stopping,), name="pulse", daemon=True)
+    beating = threading.Thread(target=_beat, args=(stopping, writers), name="pulse", daemon=True)
     beating.start()
     try:
         server.serve_forever(poll_interval=0.2)
@@ -51,8 +55,8 @@ def posting() -> None:
         beating.join(timeout=10)
 
 
-def _beat(stopping: threading.Event) -> None:
-    """Beat for every book; at once again while something was done, else after a while."""
+def _beat(stopping: threading.Event, writers: InProcess) -> None:
+    """Beat for every book; at once again while something was done, but posting comes first."""
     from django.db import connection
 
     from tallystick import pulse
@@ -72,5 +76,5 @@ def _beat(stopping: threading.Event) -> None:
             # The beat must not end with one bad turn: it is told, and the next turn tries again.
             _LOG.exception("a beat failed")
         connection.close_if_unusable_or_obsolete()
-        if not done:
+        if not done or writers.is_busy:
             stopping.wait(BEAT_SECONDS)

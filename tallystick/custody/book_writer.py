@@ -52,6 +52,10 @@ STEP_BACK_MAX_US = 5_000_000
 CATCH_UP_SECONDS = 0.05
 """A busy book is not asked for its head before every group: the store finds out, under the lock, if it moved."""
 
+GATHER_SECONDS_MAX = 0.003
+GATHER_SECONDS_GAP = 0.0007
+"""How long a commit waits for callers who were just answered, in all and after the last that came."""
+
 KIND = "custody.transfers_posted"
 
 
@@ -179,6 +183,11 @@ class BookWriter:
         self._ask(_Request(batch, actor, now, future, loop))
         return future
 
+    @property
+    def waiting(self) -> int:
+        """How many transfers have been asked for and not answered."""
+        return self._waiting
+
     def _ask(self, request: _Request) -> None:
         with self._waiting_lock:
             if self._waiting + len(request.batch) > BACKLOG_MAX and self._waiting:
@@ -207,6 +216,7 @@ class BookWriter:
         storing: _Group | None = None
         ready: _Group | None = None
         closing = False
+        answered = 0
         while not (closing and storing is None and ready is None and not self._backlog):
             # With a backlog and nothing being stored there is work to do at once: no waiting.
             idle = storing is None and (closing or bool(self._backlog))
@@ -220,6 +230,7 @@ class BookWriter:
                 else:
                     group, failure = cast("tuple[_Group, BaseException | None]", item)
                     storing = None
+                    answered = len(group.requests)
                     if failure is not None:
                         if ready is not None:
                             self._backlog.extendleft(reversed(ready.requests))
@@ -227,6 +238,10 @@ class BookWriter:
                         self._failed(group, failure)
             if storing is None and ready is not None:
                 storing, ready = self._start(ready), None
+            if storing is None and self._backlog and answered > 1 and not closing:
+                # Those just answered are about to ask again: one commit for all, not two by turns.
+                self._gather(answered)
+                answered = 0
             if storing is None and self._backlog:
                 group_or_none = self._judged(self._take())
                 storing = self._start(group_or_none) if group_or_none else None
@@ -247,6 +262,24 @@ class BookWriter:
         with contextlib.suppress(queue.Empty):
             while True:
                 yield self._events.get_nowait()
+
+    def _gather(self, more: int) -> None:
+        """Wait for up to so many more requests, as long as they keep coming."""
+        until = time.monotonic() + GATHER_SECONDS_MAX
+        others: list[object] = []
+        while more > 0 and (left := until - time.monotonic()) > 0:
+            try:
+                item = self._events.get(timeout=min(left, GATHER_SECONDS_GAP))
+            except queue.Empty:
+                break
+            if isinstance(item, _Request):
+                self._backlog.append(item)
+                more -= 1
+            else:
+                others.append(item)
+                break
+        for item in others:
+            self._events.put(item)
 
     def _backlog_size(self) -> int:
         return sum(len(request.batch) for request in self._backlog)

@@ -374,7 +374,7 @@ begin
     select count(*) into beyond
     from consumed c left join custody_authorisation a on a.number = c.authorisation
     where (c.use between 1 and a.uses_max and c.used_minor <= a.total_max_minor) is not true;
-    if beyond = 0 and given <= 128 then
+    if beyond = 0 and given <= 50 then
         select count(*) into beyond from consumed c
         join custody_authorisation_withdrawal w on w.authorisation = c.authorisation;
         beyond := beyond + custody_uses_unsound(book, batch.first_position, batch.last_position);

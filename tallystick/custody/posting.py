@@ -85,6 +85,12 @@ class InProcess:
                 "busy", f"no answer within {ANSWER_SECONDS_MAX:.0f} s; ask again with the same ids"
             ) from None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether transfers are waiting in any book."""
+        with self._lock:
+            return any(writer.waiting for writer in self._writers.values())
+
     def close(self) -> None:
         """Finish what was asked for and close the connections."""
         with self._lock:
