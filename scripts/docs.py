@@ -103,7 +103,12 @@ def cli_page() -> str:
         "refused, with a line that says why. Answers with `--json` have a [schema](json-schemas.md).",
     ]
     for name, command in commands():
-        context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+        context = click.Context(
+            command, info_name=name, terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+        )
+        # A command keeps the help option of whoever called it first: a test, say, in another context.
+        if hasattr(command, "_help_option"):
+            command._help_option = None
         lines += ["", f"## {name}", "", "```text", command.get_help(context), "```"]
     return "\n".join([*lines, ""])
 
