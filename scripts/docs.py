@@ -104,7 +104,11 @@ def cli_page() -> str:
     ]
     for name, command in commands():
         context = click.Context(
-            command, info_name=name, terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+            command,
+            info_name=name,
+            terminal_width=100,
+            max_content_width=100,
+            help_option_names=["-h", "--help"],
         )
         # A command keeps the help option of whoever called it first: a test, say, in another context.
         if hasattr(command, "_help_option"):
