@@ -266,20 +266,17 @@ class BookWriter:
     def _gather(self, more: int) -> None:
         """Wait for up to so many more requests, as long as they keep coming."""
         until = time.monotonic() + GATHER_SECONDS_MAX
-        others: list[object] = []
         while more > 0 and (left := until - time.monotonic()) > 0:
             try:
                 item = self._events.get(timeout=min(left, GATHER_SECONDS_GAP))
             except queue.Empty:
-                break
+                return
             if isinstance(item, _Request):
                 self._backlog.append(item)
                 more -= 1
             else:
-                others.append(item)
-                break
-        for item in others:
-            self._events.put(item)
+                self._events.put(item)  # not a request: the loop's to deal with
+                return
 
     def _backlog_size(self) -> int:
         return sum(len(request.batch) for request in self._backlog)
