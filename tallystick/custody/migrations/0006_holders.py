@@ -1,0 +1,6 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = (("custody", "0005_safeguarding"),)
+    operations = ()
