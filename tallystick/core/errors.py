@@ -35,3 +35,11 @@ class Refusal(Exception):
     def message(self) -> str:
         """The message in the language of the moment."""
         return gettext(self.template()).format(**self.fields)
+
+
+class CalendarUnknown(Refusal):
+    """There is no calendar {calendar}. There are: {known}."""
+
+
+class YearWithoutCalendar(Refusal):
+    """The calendar {calendar} has no days for {year}, only for {first} to {last}: add what was published."""
