@@ -13,6 +13,29 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 # The bank's side is on a page of its own; Django finds it through this one.
+from tallystick.custody.holder_models import (
+    AccountCondition,
+    Deposit,
+    DepositAnnouncement,
+    DepositsTaken,
+    DormancyNotice,
+    DormancyRule,
+    HolderConsent,
+    HolderConsentEnd,
+    Holding,
+    HoldingParty,
+    PayInDetails,
+)
+from tallystick.custody.liquidity_models import (
+    Corridor,
+    ExchangeConsent,
+    ExchangeOutcome,
+    ExchangeQuote,
+    ExchangeRate,
+    LiquidFunds,
+    LiquidityAssessment,
+    WithdrawalLimit,
+)
 from tallystick.custody.statement_models import (
     BankStatement,
     Break,
@@ -20,10 +43,12 @@ from tallystick.custody.statement_models import (
     StatementFile,
     StatementFilePart,
     StatementLine,
+    StatementNote,
 )
 
 __all__ = (
     "Account",
+    "AccountCondition",
     "AccountState",
     "AccountStatus",
     "AmountRule",
@@ -35,15 +60,34 @@ __all__ = (
     "Batch",
     "Book",
     "Break",
+    "Corridor",
+    "Deposit",
+    "DepositAnnouncement",
+    "DepositsTaken",
+    "DormancyNotice",
+    "DormancyRule",
     "Entry",
+    "ExchangeConsent",
+    "ExchangeOutcome",
+    "ExchangeQuote",
+    "ExchangeRate",
+    "HolderConsent",
+    "HolderConsentEnd",
+    "Holding",
+    "HoldingParty",
+    "LiquidFunds",
+    "LiquidityAssessment",
+    "PayInDetails",
     "Reconciliation",
     "SigningKey",
     "StatementFile",
     "StatementFilePart",
     "StatementLine",
+    "StatementNote",
     "Transfer",
     "TransferKind",
     "TransferRefusal",
+    "WithdrawalLimit",
 )
 
 

@@ -84,7 +84,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A statement that was imported."""
+    """A custodian's statement that was imported, with both its balances: what a reconciliation stands on."""
 
     id: int
     file: str
@@ -98,6 +98,29 @@ class Held:
     to_date: date
     opening_minor: int
     closing_minor: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whatever was imported: a statement, an interim report, a notification, a channel's settlement."""
+
+    id: int
+    file: str
+    source: str
+    """`custodian` or `channel`."""
+    kind: str
+    """`statement`, `interim`, `notification`, `settlement`: a movement may stand in several kinds."""
+    line: int
+    account: str
+    currency: str
+    identification: str
+    number: int | None
+    page: int | None
+    from_date: date | None
+    to_date: date
+    opening_minor: int | None
+    closing_minor: int | None
     entries: int
 
 
@@ -117,6 +140,11 @@ class HeldLine:
     counterparty_account: str
     code: str
     reversal: bool
+    gross_minor: int | None = None
+    """Of a channel's line: what was paid; `amount_minor` is what is left of it after the fee."""
+    fee_minor: int | None = None
+    settlement: str = ""
+    """Of a channel's line: the payout in which it comes to the bank."""
 
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -182,18 +210,44 @@ def content(db: Db, file_id: str) -> Iterator[bytes]:
 
 
 def statements(db: Db, bank_account: int, *, to: date | None = None) -> Sequence[Held]:
-    """The statements of a bank account in the order of their days, up to one."""
+    """The custodian's statements of a bank account that state both balances, in the order of their days."""
     with connections[db].cursor() as cursor:
         cursor.execute(
             """
             select id, file_id, line, account, currency, identification, number, page, from_date, to_date,
                 opening_minor, closing_minor, entries
-            from custody_statement where bank_account_id = %s and (%s::date is null or to_date <= %s)
+            from custody_statement
+            where bank_account_id = %s and (%s::date is null or to_date <= %s)
+                and kind = 'statement' and opening_minor is not null
             order by to_date, number nulls first, page nulls first, from_date nulls first, id
             """,
             [bank_account, to, to],
         )
         return [Held(row[0], f"stm_{row[1]}", *row[2:]) for row in cursor.fetchall()]
+
+
+def told(
+    db: Db,
+    bank_account: int,
+    *,
+    kinds: Sequence[str] = ("statement", "interim", "notification", "settlement"),
+    file_id: str | None = None,
+    to: date | None = None,
+) -> Sequence[Told]:
+    """Everything imported for a bank account, of these kinds, with balances or without."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select id, file_id, source, kind, line, account, currency, identification, number, page,
+                from_date, to_date, opening_minor, closing_minor, entries
+            from custody_statement
+            where bank_account_id = %s and kind = any(%s) and (%s::date is null or to_date <= %s)
+                and (%s::bigint is null or file_id = %s)
+            order by to_date, number nulls first, page nulls first, from_date nulls first, id
+            """,
+            [bank_account, list(kinds), to, to, _number(file_id), _number(file_id)],
+        )
+        return [Told(row[0], f"stm_{row[1]}", *row[2:]) for row in cursor.fetchall()]
 
 
 def lines(
@@ -204,15 +258,16 @@ def lines(
         cursor.execute(
             """
             select l.id, s.file_id, l.line, l.amount_minor, l.booking_date, l.value_date, l."references",
-                l.remittance, l.counterparty_name, l.counterparty_account, l.code, l.reversal
+                l.remittance, l.counterparty_name, l.counterparty_account, l.code, l.reversal,
+                l.gross_minor, l.fee_minor, l.settlement
             from custody_statement_line l join custody_statement s on s.id = l.statement_id
             where l.statement_id = any(%s) and l.id > %s order by l.id limit %s
             """,
             [list(statement_ids), after, limit],
         )
         return [
-            HeldLine(key, f"stm_{file_id}", line, amount, booked, value, tuple(_parsed(told)), *rest)
-            for key, file_id, line, amount, booked, value, told, *rest in cursor.fetchall()
+            HeldLine(key, f"stm_{file_id}", line, amount, booked, value, tuple(_parsed(given)), *rest)
+            for key, file_id, line, amount, booked, value, given, *rest in cursor.fetchall()
         ]
 
 
@@ -277,13 +332,14 @@ def import_file(
 
         # After this point, the import must succeed.
         cursor.execute(
-            "insert into custody_statement_file (bank_account_id, name, format, encoding, bytes, sha256,"
-            " statements, entries, imported_at, imported_by)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            "insert into custody_statement_file (bank_account_id, name, format, source, encoding, bytes,"
+            " sha256, statements, entries, imported_at, imported_by)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
             [
                 account.number,
                 os.path.basename(name)[:255],
                 judged.format_name,
+                judged.statements[0].source,
                 judged.encoding,
                 size,
                 sha256,
@@ -490,14 +546,17 @@ def _write_parts(db: Db, file_id: int, source: BinaryIO) -> None:
 def _write_statement(db: Db, file_id: int, bank_account: int, row: Statement) -> int:
     with connections[db].cursor() as cursor:
         cursor.execute(
-            'insert into custody_statement (file_id, bank_account_id, "index", line, account, currency,'
-            " identification, number, page, from_date, to_date, opening_minor, closing_minor, entries,"
-            " digest) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            'insert into custody_statement (file_id, bank_account_id, "index", line, source, kind, account,'
+            " currency, identification, number, page, from_date, to_date, opening_minor, closing_minor,"
+            " entries, digest)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
             [
                 file_id,
                 bank_account,
                 row.index,
                 row.line,
+                row.source,
+                row.kind,
                 row.account[:64],
                 row.currency,
                 row.identification[:64],
@@ -520,8 +579,8 @@ def _write_lines(db: Db, reader: statement_file.Reader, ids: dict[int, int], tol
     statement = 1
     copy_sql = (
         "copy custody_statement_line (statement_id, number, line, amount_minor, booking_date, value_date,"
-        ' "references", remittance, counterparty_name, counterparty_account, code, reversal, details)'
-        " from stdin"
+        ' "references", remittance, counterparty_name, counterparty_account, code, reversal, gross_minor,'
+        " fee_minor, settlement, details) from stdin"
     )
     with connections[db].cursor() as cursor, cursor.copy(copy_sql) as copy:
         for row in reader.read():
@@ -549,6 +608,9 @@ def _columns(statement_id: int, row: Entry) -> tuple[object, ...]:
         _storable(row.counterparty_account)[:64],
         row.code[:64],
         row.reversal,
+        row.gross_minor,
+        row.fee_minor,
+        row.settlement[:128],
         details_json(row.details),
     )
 

@@ -1,16 +1,35 @@
 """The bank's side in tables: statement files with their bytes, statements, lines; reconciliations and breaks.
 
 Part of custody's vocabulary, on a page of its own. Everything here is appended and never changed.
+
+Two columns say what a statement is worth. Its `source` is who speaks: the `custodian` that holds the
+money, or a payment `channel` that passes it on and settles later. Its `kind` is what is said:
+
+    statement      the custodian's account of a period: the only kind a reconciliation takes a balance from
+    interim        what the custodian has booked so far today (camt.052, MT942): comes again in a statement
+    notification   single movements told of at once (camt.054): come again in a statement
+    settlement     a channel's payments and what it keeps of each: `source` is `channel`, and only then
+
+So a movement may stand in several kinds, and is counted in one. A channel's line is net of the
+channel's fee: `amount_minor` = `gross_minor` - `fee_minor`, and `settlement` names the sum the channel pays
+out, in which the line comes to the bank.
 """
 
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from tallystick.custody.breaks import BreakKind as BreakKind
 
 KINDS = [(str(kind), kind.replace("_", " ").title()) for kind in BreakKind]
+SOURCES = [("custodian", "Custodian"), ("channel", "Channel")]
+STATEMENT_KINDS = [
+    ("statement", "Statement"),
+    ("interim", "Interim"),
+    ("notification", "Notification"),
+    ("settlement", "Settlement"),
+]
 
 
 class StatementFile(models.Model):
@@ -19,7 +38,13 @@ class StatementFile(models.Model):
     id = models.BigAutoField(primary_key=True, db_comment="shown outside as stm_ and this number")
     bank_account = models.ForeignKey("custody.Account", on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=255, db_comment="as it was sent")
-    format = models.CharField(max_length=32, db_comment="camt.053.001.08, mt940")
+    format = models.CharField(max_length=32, db_comment="camt.053.001.08, mt940, ofx.102, csv")
+    source = models.CharField(
+        max_length=10, choices=SOURCES, db_comment="who speaks: the custodian, or a payment channel"
+    )
+    mapping = models.JSONField(
+        null=True, db_comment="what the columns of a CSV file were declared to be: it is read again by this"
+    )
     encoding = models.CharField(max_length=32)
     bytes = models.BigIntegerField(db_comment="length of the original")
     sha256 = models.BinaryField(unique=True, db_comment="of the original: the same file is taken once")
@@ -31,7 +56,13 @@ class StatementFile(models.Model):
     class Meta:
         db_table = "custody_statement_file"
         db_table_comment = "Statement files imported whole; a refused file leaves nothing here. Append-only."
-        constraints = (models.CheckConstraint(condition=Q(bytes__gt=0), name="custody_statement_file_some"),)
+        constraints = (
+            models.CheckConstraint(condition=Q(bytes__gt=0), name="custody_statement_file_some"),
+            models.CheckConstraint(
+                condition=Q(source__in=[source for source, _ in SOURCES]),
+                name="custody_statement_file_source",
+            ),
+        )
         indexes = (models.Index(fields=["bank_account", "-id"], name="custody_file_of_account"),)
 
 
@@ -48,6 +79,21 @@ class StatementFilePart(models.Model):
         db_table_comment = "The original bytes of statement files. Append-only."
 
 
+class StatementNote(models.Model):
+    """What was seen in a file and left its money clear: a gap in the numbers, a line that repeats another."""
+
+    pk = models.CompositePrimaryKey("file_id", "number")
+    file = models.ForeignKey(StatementFile, on_delete=models.PROTECT, related_name="notes")
+    number = models.IntegerField(db_comment="from 1, in the order of lines")
+    line = models.IntegerField(db_comment="the line of the file where it was seen")
+    code = models.CharField(max_length=40, db_comment="number_gap, balance_gap, entry_repeated, ...")
+    told = models.JSONField(db_comment="what its text names: {} where it names nothing")
+
+    class Meta:
+        db_table = "custody_statement_note"
+        db_table_comment = "What importing a statement file told besides its lines. Append-only."
+
+
 class BankStatement(models.Model):
     """One statement, or one page of it: it adds up, and joins the one before it or the gap was told."""
 
@@ -56,15 +102,19 @@ class BankStatement(models.Model):
     bank_account = models.ForeignKey("custody.Account", on_delete=models.PROTECT, related_name="+")
     index = models.IntegerField(db_comment="its place in the file, from 1")
     line = models.IntegerField(db_comment="the line of the file where it begins")
+    source = models.CharField(max_length=10, choices=SOURCES, db_comment="as of its file")
+    kind = models.CharField(
+        max_length=12, choices=STATEMENT_KINDS, db_comment="statement, interim, notification or settlement"
+    )
     account = models.CharField(max_length=64, db_comment="the bank's number of the account: IBAN or its own")
     currency = models.CharField(max_length=3)
     identification = models.CharField(max_length=64, db_comment="Stmt/Id or :20:")
     number = models.BigIntegerField(null=True, db_comment="sequence number, where the bank numbers")
     page = models.IntegerField(null=True)
     from_date = models.DateField(null=True)
-    to_date = models.DateField(db_comment="the day of the closing balance")
-    opening_minor = models.BigIntegerField()
-    closing_minor = models.BigIntegerField()
+    to_date = models.DateField(db_comment="the day of the closing balance, or its last day")
+    opening_minor = models.BigIntegerField(null=True, db_comment="null where the bank states none")
+    closing_minor = models.BigIntegerField(null=True, db_comment="null where the bank states none")
     entries = models.IntegerField()
     digest = models.BinaryField(db_comment="SHA-256 of what it says: known again in another file")
 
@@ -73,6 +123,16 @@ class BankStatement(models.Model):
         db_table_comment = "Bank statements: opening balance plus lines is closing balance. Append-only."
         constraints = (
             models.UniqueConstraint(fields=["bank_account", "digest"], name="custody_statement_once"),
+            models.CheckConstraint(
+                condition=Q(kind="settlement", source="channel")
+                | Q(kind__in=["statement", "interim", "notification"], source="custodian"),
+                name="custody_statement_kind",
+            ),
+            # An OFX statement says where the account stands and not where it stood.
+            models.CheckConstraint(
+                condition=Q(opening_minor__isnull=True) | Q(closing_minor__isnull=False),
+                name="custody_statement_closes",
+            ),
         )
         indexes = (models.Index(fields=["bank_account", "to_date"], name="custody_statement_days"),)
 
@@ -93,6 +153,15 @@ class StatementLine(models.Model):
     counterparty_account = models.CharField(max_length=64, blank=True)
     code = models.CharField(max_length=64, blank=True, db_comment="the bank's transaction code")
     reversal = models.BooleanField()
+    gross_minor = models.BigIntegerField(
+        null=True, db_comment="of a channel's line: what was paid, before the channel's fee"
+    )
+    fee_minor = models.BigIntegerField(
+        null=True, db_comment="of a channel's line: what the channel keeps, positive where it costs"
+    )
+    settlement = models.CharField(
+        max_length=128, blank=True, db_comment="of a channel's line: the payout in which it comes to the bank"
+    )
     details = models.JSONField(db_comment="the transactions of a batch: never booked, the line is")
 
     class Meta:
@@ -100,6 +169,15 @@ class StatementLine(models.Model):
         db_table_comment = "Lines of bank statements. Append-only."
         constraints = (
             models.UniqueConstraint(fields=["statement", "number"], name="custody_statement_line_once"),
+            models.CheckConstraint(
+                condition=Q(gross_minor__isnull=True, fee_minor__isnull=True)
+                | Q(
+                    gross_minor__isnull=False,
+                    fee_minor__isnull=False,
+                    gross_minor=F("amount_minor") + F("fee_minor"),
+                ),
+                name="custody_statement_line_net",
+            ),
         )
 
 

@@ -269,11 +269,13 @@ def test_progress_runs_over_both_readings(bank: AccountNumber) -> None:
         "truncate custody_break",
         "insert into custody_statement_line (statement_id, number, line, amount_minor, booking_date,"
         ' value_date, "references", remittance, counterparty_name, counterparty_account, code, reversal,'
-        " details) select statement_id, 9, 9, 1, booking_date, value_date, '[]', '', '', '', '', false, '[]'"
+        " settlement, details)"
+        " select statement_id, 9, 9, 1, booking_date, value_date, '[]', '', '', '', '', false, '', '[]'"
         " from custody_statement_line limit 1",
-        'insert into custody_statement (file_id, bank_account_id, "index", line, account, currency,'
-        " identification, to_date, opening_minor, closing_minor, entries, digest)"
-        " select id, bank_account_id, 9, 9, 'x', 'EUR', 'x', now(), 0, 1, 0, '\\x00' from custody_statement_file",
+        'insert into custody_statement (file_id, bank_account_id, "index", line, source, kind, account,'
+        " currency, identification, to_date, opening_minor, closing_minor, entries, digest)"
+        " select id, bank_account_id, 9, 9, source, 'statement', 'x', 'EUR', 'x', now(), 0, 1, 0, '\\x00'"
+        " from custody_statement_file",
     ],
 )
 @pytest.mark.parametrize("role", [DatabaseRole.APP, DatabaseRole.OWNER])

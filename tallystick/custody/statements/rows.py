@@ -65,6 +65,12 @@ class Entry:
     """The bank's transaction code: `PMNT-RCDT-ESCT`, `NTRF`."""
     reversal: bool = False
     """The entry takes back an earlier one. The sign of the amount already says which way."""
+    gross_minor: int | None = None
+    """Of a payment channel's line: what was paid. `amount_minor` is net: gross less fee."""
+    fee_minor: int | None = None
+    """Of a payment channel's line: what the channel keeps, positive where it costs."""
+    settlement: str = ""
+    """Of a payment channel's line: the payout in which it comes to the bank."""
     details: tuple[Detail, ...] = field(default=(), repr=False)
 
     @property
@@ -112,6 +118,13 @@ class Statement:
     balances: tuple[Balance, ...] = ()
     not_booked: int = 0
     """Entries the bank marks pending or for information: they are not counted and not given."""
+    kind: str = "statement"
+    """`statement`, `interim`, `notification`, or `settlement` where a payment channel speaks."""
+
+    @property
+    def source(self) -> str:
+        """Who speaks: the `custodian` that holds the money, or a payment `channel`."""
+        return "channel" if self.kind == "settlement" else "custodian"
 
     @property
     def sum_check(self) -> str:
