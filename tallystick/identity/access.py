@@ -55,6 +55,14 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.post": (_OPERATIONS, _POSTING, _PULSE, _SIMULATION),
             "custody.reverse": (_APPROVER, _SIMULATION),
             "custody.open_balances": (_CLI, _SIMULATION),
+            # Payouts: asked for by the client or for them, released by somebody else, sent in batches.
+            "custody.add_bank_account": (_CUSTOMER, _OPERATIONS, _SIMULATION),
+            "custody.verify_bank_account": (_OPERATIONS, _SIMULATION),
+            "custody.make_payout": (_CUSTOMER, _OPERATIONS, _SIMULATION),
+            "custody.release_payout": (_APPROVER, _SIMULATION),
+            "custody.send_payouts": (_OPERATIONS, _CLI, _PULSE, _SIMULATION),
+            "custody.propose_payout_settings": (_OPERATIONS, _SIMULATION),
+            "custody.approve_payout_settings": (_APPROVER, _SIMULATION),
             # The bank's side.
             "custody.import_statement": (_OPERATIONS, _BANK, _CLI, _STATEMENTS, _SIMULATION),
             "custody.reconcile": (*_PLATFORM, _CLI, _STATEMENTS, _PULSE, _SIMULATION),

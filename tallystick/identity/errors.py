@@ -69,3 +69,38 @@ class ApiTokenNotFound(Refusal):
 
 class ApiTokenAlreadyRevoked(Refusal):
     """The API token {token} has been revoked already."""
+
+
+# ── of proposals and their approval, in order ─────────────────────────────────────────────────────────────
+
+
+class ProposalMalformed(Refusal):
+    """The proposal's {field} must be {expected}."""
+
+
+class ProposalOpen(Refusal):
+    """There is an open proposal for this already: {approval}. It is decided or withdrawn first."""
+
+
+class ApprovalUnknown(Refusal):
+    """There is no proposal {approval}."""
+
+
+class DeciderNotAPerson(Refusal):
+    """A proposal is decided by a person, never by a process of the system."""
+
+
+class OwnProposal(Refusal):
+    """Whoever proposes does not decide: {approval} needs another person."""
+
+
+class ProposalOfAnother(Refusal):
+    """Only whoever proposed {approval} withdraws it; others may reject it."""
+
+
+class ApprovalDecided(Refusal):
+    """{approval} has been decided already: {outcome}."""
+
+
+class ApprovalVoid(Refusal):
+    """What {approval} was proposed for has changed since, so it is void: propose it again."""

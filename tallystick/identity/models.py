@@ -1,7 +1,7 @@
-"""Identity's vocabulary: users, the changes of their roles, the links that sign them in once, API tokens.
+"""Identity's vocabulary: users, changes of their roles, links that sign them in once, API tokens, approvals.
 
-Role changes, links and tokens are append-only: the app may insert and read them, and nobody may update or
-delete (the migrations say so to PostgreSQL).
+All but users are append-only: the app may insert and read them, and nobody may update or delete (the
+migrations say so to PostgreSQL).
 """
 
 from typing import ClassVar
@@ -180,3 +180,77 @@ class ApiTokenRevocation(models.Model):
     class Meta:
         db_table = "identity_api_token_revocation"
         db_table_comment = "Tokens that were revoked, with the reason. Append-only."
+
+
+class Approval(models.Model):
+    """A proposal that another person is to decide on, bound to the state it was made for."""
+
+    id = models.BigAutoField(primary_key=True, db_comment="shown outside as apr_ and this number")
+    kind = models.CharField(max_length=80, db_comment="what is proposed: a row of approvals.KINDS")
+    subject = models.CharField(max_length=200, db_comment="what it is proposed for, by its id outside")
+    number = models.IntegerField(db_comment="the how many-th proposal of this kind for this subject, from 1")
+    state = models.TextField(db_comment="canonical JSON (RFC 8785) of what is to be approved")
+    digest = models.BinaryField(db_comment="SHA-256 over kind, subject and state: what an approval binds")
+    note = models.CharField(max_length=500, blank=True, db_comment="the maker's word to the checker")
+    made_by = models.CharField(max_length=80, db_comment="the maker: usr_… or system:…")
+    at = models.DateTimeField(db_comment="when it was proposed, as the action was told")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_approval"
+        db_table_comment = "What one person proposes and another decides. Append-only."
+        constraints = (
+            # Two proposals at once would have one number; and a second comes only after the first was
+            # decided (the trigger of migration 0004). So there is one open proposal at most.
+            models.UniqueConstraint(fields=["kind", "subject", "number"], name="identity_approval_in_turn"),
+            # What a decision names again, so that its row constraints can compare both.
+            models.UniqueConstraint(fields=["id", "made_by", "digest"], name="identity_approval_named"),
+            models.CheckConstraint(
+                condition=models.Q(kind__regex=r"^[a-z]+\.[a-z][a-z_]*$"), name="identity_approval_kind_form"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(subject="") & ~models.Q(made_by=""), name="identity_approval_told"
+            ),
+        )
+
+
+class ApprovalDecision(models.Model):
+    """How a proposal ended. The primary key is the proposal, so there is no second end."""
+
+    approval = models.OneToOneField(
+        Approval, primary_key=True, on_delete=models.PROTECT, related_name="decision"
+    )
+    outcome = models.CharField(max_length=10, db_comment="approved, rejected, withdrawn or void")
+    made_by = models.CharField(max_length=80, db_comment="the proposal's maker, again: never the checker")
+    digest = models.BinaryField(db_comment="the proposal's digest, again")
+    seen_digest = models.BinaryField(
+        null=True, db_comment="of the state the decider saw: approved, the same; void, another"
+    )
+    reason = models.CharField(max_length=500, blank=True)
+    decided_by = models.CharField(max_length=80, db_comment="who decided: usr_… or system:…")
+    at = models.DateTimeField(db_comment="when it was decided, as the action was told")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False, db_comment="when it was written")
+
+    class Meta:
+        db_table = "identity_approval_decision"
+        db_table_comment = "How each proposal ended, decided by somebody other than its maker. Append-only."
+        constraints = (
+            models.CheckConstraint(
+                condition=(
+                    models.Q(outcome="approved", seen_digest__isnull=False, seen_digest=models.F("digest"))
+                    & ~models.Q(decided_by=models.F("made_by"))
+                )
+                | (
+                    models.Q(outcome="rejected")
+                    & ~models.Q(reason="")
+                    & ~models.Q(decided_by=models.F("made_by"))
+                )
+                | models.Q(outcome="withdrawn", decided_by=models.F("made_by"))
+                | (
+                    models.Q(outcome="void", seen_digest__isnull=False)
+                    & ~models.Q(seen_digest=models.F("digest"))
+                ),
+                name="identity_decision_by_another",
+            ),
+            models.CheckConstraint(condition=~models.Q(decided_by=""), name="identity_decision_told"),
+        )
