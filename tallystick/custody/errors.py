@@ -345,3 +345,219 @@ class StatementsDoNotJoin(Refusal):
 
 class ReconciliationUnknown(Refusal):
     """There is no reconciliation {reconciliation}."""
+
+
+# ── of liquidity ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class HistoryTooShort(Refusal):
+    """A forecast needs {least} days of flows; there are {days}."""
+
+
+class NoLiquidity(Refusal):
+    """Nothing is held in {asset} in book {book}: there is nothing to assess."""
+
+
+class AssessmentUnknown(Refusal):
+    """There is no liquidity assessment {assessment}."""
+
+
+# ── of currencies and corridors, in order ────────────────────────────────────────────────────────────────
+
+
+class RateUnknown(Refusal):
+    """No rate of {base} in {quoted} has been recorded as of {at}. Record one with its source."""
+
+
+class RateStale(Refusal):
+    """The last rate of {base} in {quoted} is of {as_of}, older than {minutes} minutes: record a newer one."""
+
+
+class RateAhead(Refusal):
+    """The rate is of {as_of}, which is still to come."""
+
+
+class CorridorUnknown(Refusal):
+    """No rule opens the corridor from {from_country} in {sold} to {to_country} in {bought}."""
+
+
+class CorridorBlocked(Refusal):
+    """The corridor from {from_country} in {sold} to {to_country} in {bought} is blocked: {reason}."""
+
+
+class CorridorTransferLimit(Refusal):
+    """The corridor takes at most {limit} {sold} at a time: {reason}."""
+
+
+class CorridorPeriodLimit(Refusal):
+    """The corridor takes at most {limit} {sold} of a client in {days} days; {used} are used: {reason}."""
+
+
+class PositionAccountMissing(Refusal):
+    """Book {book} has no position account {reference}: open an external account with this reference."""
+
+
+class QuoteUnknown(Refusal):
+    """There is no quote {quote}."""
+
+
+class QuoteExpired(Refusal):
+    """The quote {quote} was valid until {valid_until}. Ask for a new one."""
+
+
+class QuoteTaken(Refusal):
+    """The quote {quote} has been agreed to already."""
+
+
+class QuoteNotPosted(Refusal):
+    """The exchange {quote} has not been posted: there is nothing to settle."""
+
+
+class QuoteClosed(Refusal):
+    """The exchange {quote} has been settled, or has failed, already."""
+
+
+# ── of deposits and of who holds an account ──────────────────────────────────────────────────────────────
+
+
+class ProposalOfOtherKind(Refusal):
+    """The proposal {approval} is about something else."""
+
+
+class AnnouncementsTooMany(Refusal):
+    """{most} announced deposits have not arrived yet: wait for one of them, or for its last day to pass."""
+
+
+class AccountDormant(Refusal):
+    """This account sleeps: nothing has been done on it for long. Its holder wakes it, then money can leave."""
+
+
+class AccountOfDeceased(Refusal):
+    """A holder of this account has died: until the estate is settled, no money leaves it."""
+
+
+class EstateOnly(Refusal):
+    """From the account of an estate, money leaves only by a withdrawal that its representative orders."""
+
+
+class ConditionHolds(Refusal):
+    """This account is {condition}: end that first, then its freeze ends with it."""
+
+
+class ConditionNotFrom(Refusal):
+    """The account is {condition}; it cannot become {wanted} from there."""
+
+
+class HoldersMissing(Refusal):
+    """This account needs the word of all its holders: {missing} of them have not agreed to exactly this yet."""
+
+
+class MayNotSign(Refusal):
+    """You hold this account, but others sign for it: ask {who}."""
+
+
+class ConsentUnknown(Refusal):
+    """There is no consent {consent}."""
+
+
+class StatementTooLong(Refusal):
+    """This time has more than {most} lines: choose a shorter one for PDF, or take the CSV file."""
+
+
+class PeriodUnreadable(Refusal):
+    """The first day must not lie after the last one, and both must be days of the book."""
+
+
+# ── of the workbench, in order ───────────────────────────────────────────────────────────────────────────
+
+
+class CaseUnknown(Refusal):
+    """There is no case {case}."""
+
+
+class CaseResolved(Refusal):
+    """The case {case} is resolved: the last reconciliation no longer finds it."""
+
+
+class CaseOfAnother(Refusal):
+    """The case {case} is {owner}'s: take it over first."""
+
+
+class NothingToPost(Refusal):
+    """No transfer is proposed for the case {case}: its kind settles itself, or its fix is posted."""
+
+
+class FixChanged(Refusal):
+    """What is proposed for the case {case} is no longer what was shown: look again."""
+
+
+class MatchLineUnknown(Refusal):
+    """{line} is no open line of {account}: it is matched already, or was never there."""
+
+
+class MatchOneSided(Refusal):
+    """A match needs lines of both sides."""
+
+
+class MatchTooLarge(Refusal):
+    """A match by hand has at most {most} lines."""
+
+
+class MatchDoesNotAgree(Refusal):
+    """The sides differ by {difference_minor} minor units; this book writes off at most {most_minor}."""
+
+
+class MatchLineProposed(Refusal):
+    """{line} is in a match that waits for approval ({approval})."""
+
+
+class ManualMatchUnknown(Refusal):
+    """There is no match by hand {match}."""
+
+
+class ManualMatchUndone(Refusal):
+    """The match by hand {match} was undone already."""
+
+
+class WriteOffAccountMissing(Refusal):
+    """Book {book} has no account to write off {asset} to: open an own account, and one for suspense."""
+
+
+class ReceiptUnknown(Refusal):
+    """There is no unidentified receipt {receipt}."""
+
+
+class ReceiptSettled(Refusal):
+    """The receipt {receipt} has left suspense already."""
+
+
+class NotAnOwner(Refusal):
+    """{account} is no client account of {asset} in this book that takes credits."""
+
+
+class DayNotBusiness(Refusal):
+    """{day} is no business day of the calendar {calendar}."""
+
+
+class DayNotOver(Refusal):
+    """The day {day} ends at {cut_off}: close it after that."""
+
+
+class DayClosed(Refusal):
+    """The day {day} of book {book} is closed already."""
+
+
+class DayNotClosed(Refusal):
+    """The day {day} of book {book} is not closed."""
+
+
+class DayOutOfOrder(Refusal):
+    """Days close in order: next is {next}, not {day}."""
+
+
+class DayNotLast(Refusal):
+    """Only the last closed day, {last}, can be opened again."""
+
+
+class DayNotReady(Refusal):
+    """The day {day} cannot be closed: {failing}."""

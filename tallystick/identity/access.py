@@ -63,10 +63,36 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.send_payouts": (_OPERATIONS, _CLI, _PULSE, _SIMULATION),
             "custody.propose_payout_settings": (_OPERATIONS, _SIMULATION),
             "custody.approve_payout_settings": (_APPROVER, _SIMULATION),
+            # Money coming in: its bank details are set by two people, its word given by the client.
+            "custody.propose_pay_in": (_OPERATIONS, _CLI, _SIMULATION),
+            "custody.approve_pay_in": (_APPROVER, _SIMULATION),
+            "custody.announce_deposit": (_CUSTOMER, _SIMULATION),
+            "custody.take_deposits": (_OPERATIONS, _PULSE, _SIMULATION),
+            # Who holds an account, and what becomes of it when they are silent or gone.
+            "custody.propose_holders": (_OPERATIONS, _SIMULATION),
+            "custody.approve_holders": (_APPROVER, _SIMULATION),
+            "custody.consent_as_holder": (_CUSTOMER, _SIMULATION),
+            "custody.set_dormancy": (_APPROVER, _CLI, _SIMULATION),
+            "custody.mark_dormant": (_OPERATIONS, _PULSE, _SIMULATION),
+            "custody.reactivate_account": (_CUSTOMER, _SIMULATION),
             # The bank's side.
             "custody.import_statement": (_OPERATIONS, _BANK, _CLI, _STATEMENTS, _SIMULATION),
             "custody.reconcile": (*_PLATFORM, _CLI, _STATEMENTS, _PULSE, _SIMULATION),
+            "custody.assess_liquidity": (*_PLATFORM, _CLI, _PULSE, _SIMULATION),
+            # Other currencies: whoever records a rate does not open the corridor it is used in.
+            "custody.record_rate": (_OPERATIONS, _CLI, _SIMULATION),
+            "custody.set_corridor": (_APPROVER, _CLI, _SIMULATION),
+            "custody.quote_exchange": (_CUSTOMER, _OPERATIONS, _SIMULATION),
+            "custody.settle_exchange": (_OPERATIONS, _SIMULATION),
             "custody.explain_break": (_OPERATIONS, _SIMULATION),
+            # The workbench: what the one proposes, the other decides.
+            "custody.propose_match": (_OPERATIONS, _SIMULATION),
+            "custody.approve_match": (_APPROVER, _SIMULATION),
+            "custody.propose_return": (_OPERATIONS, _SIMULATION),
+            "custody.approve_return": (_APPROVER, _SIMULATION),
+            "custody.prepare_close": (_OPERATIONS, _SIMULATION),
+            "custody.sign_close": (_APPROVER, _SIMULATION),
+            "custody.set_book_days": (_APPROVER, _CLI, _SIMULATION),
             # Reading. `read_own` is the customer's door and, for staff, the same page of anyone's.
             "custody.read_ledger": (*_READERS, _POSTING, _STATEMENTS),
             "custody.read_own": (_CUSTOMER, *_READERS),

@@ -59,6 +59,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "custody.change_payout_settings": Kind(
             "custody.propose_payout_settings", "custody.approve_payout_settings"
         ),
+        "custody.set_pay_in_details": Kind("custody.propose_pay_in", "custody.approve_pay_in"),
+        "custody.change_holders": Kind("custody.propose_holders", "custody.approve_holders"),
+        "custody.change_condition": Kind("custody.propose_holders", "custody.approve_holders"),
+        "custody.match_by_hand": Kind("custody.propose_match", "custody.approve_match"),
+        "custody.undo_match": Kind("custody.propose_match", "custody.approve_match"),
+        "custody.return_receipt": Kind("custody.propose_return", "custody.approve_return"),
+        "custody.close_day": Kind("custody.prepare_close", "custody.sign_close"),
+        "custody.reopen_day": Kind("custody.prepare_close", "custody.sign_close"),
     }
 )
 """What is done by two people: kind → who may propose it, who may decide. Each part adds its own."""
