@@ -29,6 +29,8 @@ TABLE_EXCEPTIONS = {
 }
 
 MONEY_EXCEPTIONS = {
+    "tallystick/custody/liquidity/forecast.py": "estimates, rounded at the border; nothing is posted by them",
+    "tallystick/custody/liquidity/backtest.py": "judges estimates; the days they are judged by are whole",
     "tallystick/custody/book_writer.py:BookWriter.__init__": "a moment of the process's own clock",
 }
 

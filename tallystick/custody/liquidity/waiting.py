@@ -1,0 +1,208 @@
+"""Waiting: who has asked for a payout and not had it yet, in which order, and about when it is their turn.
+
+Promises: the order is that of the ledger, first asked first paid; nobody sees more than their own place.
+The day is an estimate: today's money less what has gone out, then a day's limit on each business day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from django.db import connections
+
+from tallystick.core import calendars
+from tallystick.core.calendars import Calendar
+from tallystick.core.db import Db
+from tallystick.core.errors import YearWithoutCalendar
+from tallystick.custody import assets, books, history, transfers
+from tallystick.custody.codes import Code
+from tallystick.custody.liquidity import flows, limits
+from tallystick.custody.numbers import AccountNumber, Family
+
+PAGE = 2_000
+ESTIMATE_DAYS_MAX = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One payout in the queue. place is 1 for the first; ahead_minor is what goes out before it.
+
+    estimated_day None: not within a year, at today's limit.
+    """
+
+    place: int
+    transfer_id: str
+    position: int
+    account: AccountNumber
+    owner: str
+    amount_minor: int
+    asked_at: datetime
+    ahead_minor: int
+    estimated_day: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A book's queue in one asset. per_day_minor None: no limit, so nobody waits for one."""
+
+    asset: str
+    scale: int
+    per_day_minor: int | None
+    paid_today_minor: int
+    entries: Sequence[Waiting]
+
+    @property
+    def limited(self) -> bool:
+        return self.per_day_minor is not None
+
+    @property
+    def waiting_minor(self) -> int:
+        return sum(each.amount_minor for each in self.entries)
+
+
+def estimate(
+    amounts: Iterable[int],
+    *,
+    per_day_minor: int | None,
+    paid_today_minor: int,
+    today: date,
+    calendar: Calendar,
+) -> list[date | None]:
+    """The day each of these amounts is paid: in order, within each business day's limit.
+
+    An amount above a day's limit takes the days it needs, and is paid on the last of them.
+    """
+    told: list[date | None] = []
+    day = _business(calendar, today)
+    if per_day_minor is None:
+        return [day for _ in amounts]
+    left = max(per_day_minor - paid_today_minor, 0) if day == today else per_day_minor
+    end = today + timedelta(days=ESTIMATE_DAYS_MAX)
+    for amount in amounts:
+        while amount > left and day < end:
+            if per_day_minor == 0:
+                day = end
+                break
+            amount -= left
+            day, left = _business(calendar, day + timedelta(days=1)), per_day_minor
+        told.append(None if day >= end else day)
+        left -= min(amount, left)
+    return told
+
+
+def queue(db: Db, book: int, asset: str, *, now: datetime) -> Queue:
+    """Every pending withdrawal of a book in one asset, first asked first. Raises `errors.BookUnknown`."""
+    found, held = books.book(db, book), assets.asset(db, asset)
+    today = flows.today_of(found, now)
+    holds = limits.limit(db, book, asset, today)
+    per_day = None if holds is None else holds.per_day_minor
+    paid = sum(
+        total.amount_minor
+        for total in history.daily_totals(db, book, today, today)
+        if total.asset == asset
+        and (total.debit_family, total.credit_family, total.code)
+        == (Family.CLIENT, Family.EXTERNAL, Code.WITHDRAWAL)
+    )
+    rows = _pending(db, book, held.number)
+    days = estimate(
+        [row[4] for row in rows],
+        per_day_minor=per_day,
+        paid_today_minor=paid,
+        today=today,
+        calendar=flows.calendar_of(found.time_zone),
+    )
+    entries, ahead = [], 0
+    for place, (row, day) in enumerate(zip(rows, days, strict=True), start=1):
+        position, raw, account, owner, amount, asked_at = row
+        entries.append(
+            Waiting(
+                place,
+                transfers.id_text(raw.bytes),
+                position,
+                AccountNumber(account),
+                owner,
+                amount,
+                asked_at,
+                ahead,
+                day,
+            )
+        )
+        ahead += amount
+    return Queue(asset, held.scale, per_day, paid, entries)
+
+
+def places(db: Db, owner: str, *, now: datetime) -> list[tuple[Queue, Waiting]]:
+    """A client's own places in the queues of every book; each queue's other entries are left out."""
+    told = []
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select distinct a.book_id, c.code from custody_account a join custody_asset c"
+            " on c.number = a.asset_id where a.owner = %s and a.family = 1 order by 1, 2",
+            [owner],
+        )
+        held = cursor.fetchall()
+    for book, asset in held:
+        found = queue(db, book, asset, now=now)
+        mine = [each for each in found.entries if each.owner == owner]
+        told += [
+            (Queue(found.asset, found.scale, found.per_day_minor, found.paid_today_minor, mine), each)
+            for each in mine
+        ]
+    return told
+
+
+def _pending(db: Db, book: int, asset: int) -> list[tuple[int, UUID, int, str, int, datetime]]:
+    """Pending withdrawals that nothing has settled, first asked first.
+
+    From the control accounts' entries, the newest first, until what was found is what they say is pending:
+    the queue is short however long the book is.
+    """
+    rows: list[tuple[int, UUID, int, str, int, datetime]] = []
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select a.number, e.credits_pending from custody_account a cross join lateral (
+                select credits_pending from custody_entry where account = a.number
+                order by position desc limit 1
+            ) e where a.book_id = %s and a.family = 3 and a.asset_id = %s and e.credits_pending > 0
+            """,
+            [book, asset],
+        )
+        for account, outstanding in cursor.fetchall():
+            before = 2**63 - 1
+            while outstanding > 0:
+                cursor.execute(
+                    """
+                    with page as (
+                        select position from custody_entry where account = %(account)s
+                            and position < %(before)s order by position desc limit %(page)s
+                    )
+                    select t.position, t.id, t.debit_account, a.owner, t.amount_minor, t.recorded_at,
+                        t.code, (select min(position) from page)
+                    from page join custody_transfer t on t.book_id = %(book)s and t.position = page.position
+                    join custody_account a on a.number = t.debit_account
+                    where t.kind = 2 and t.credit_account = %(account)s and not exists (
+                        select from custody_transfer s
+                        where s.book_id = t.book_id and s.pending_position = t.position)
+                    union all select null, null, null, null, null, null, null, min(position) from page
+                    order by 1 desc nulls last
+                    """,
+                    {"account": account, "before": before, "page": PAGE, "book": book},
+                )
+                found = cursor.fetchall()
+                before = found[-1][7]
+                outstanding -= sum(row[4] for row in found[:-1])
+                rows += [row[:6] for row in found[:-1] if row[6] == Code.WITHDRAWAL]
+                if before is None:
+                    break
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _business(calendar: Calendar, day: date) -> date:
+    try:
+        return calendars.on_or_after(calendar, day)
+    except YearWithoutCalendar:
+        return calendars.on_or_after(Calendar.WEEKENDS, day)
