@@ -61,8 +61,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.make_payout": (_CUSTOMER, _OPERATIONS, _SIMULATION),
             "custody.release_payout": (_APPROVER, _SIMULATION),
             "custody.send_payouts": (_OPERATIONS, _CLI, _PULSE, _SIMULATION),
-            "custody.propose_payout_settings": (_OPERATIONS, _SIMULATION),
-            "custody.approve_payout_settings": (_APPROVER, _SIMULATION),
+            "custody.propose_payout_terms": (_OPERATIONS, _SIMULATION),
+            "custody.approve_payout_terms": (_APPROVER, _SIMULATION),
             # Money coming in: its bank details are set by two people, its word given by the client.
             "custody.propose_pay_in": (_OPERATIONS, _CLI, _SIMULATION),
             "custody.approve_pay_in": (_APPROVER, _SIMULATION),
