@@ -15,6 +15,7 @@ from tallystick.web import (
     people,
     sign_in,
     statements,
+    tracing,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -29,6 +30,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("books/<int:book>/accounts/", ledger.accounts_page, name="accounts"),
     path("books/<int:book>/accounts/<str:number>/", ledger.account_page, name="account"),
     path("books/<int:book>/accounts/<str:number>/statement.csv", ledger.account_csv, name="account-csv"),
+    path("books/<int:book>/accounts/<str:number>/flow/", tracing.account_flow, name="account-flow"),
+    path("books/<int:book>/accounts/<str:number>/flow.csv", tracing.account_flow_csv, name="account-flow-csv"),
     path("books/<int:book>/transfers/", ledger.transfers_page, name="transfers"),
     path("books/<int:book>/transfers/<str:transfer_id>/", ledger.transfer_page, name="transfer"),
     path("books/<int:book>/positions/<int:position>/", ledger.transfer_at, name="transfer-at"),
@@ -53,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("my/", customer.money, name="my-money"),
     path("my/accounts/<str:number>/", customer.account, name="my-account"),
     path("my/accounts/<str:number>/statement.csv", customer.account_csv, name="my-account-csv"),
+    path("my/flow/", tracing.my_flow, name="my-flow"),
+    path("my/flow.csv", tracing.my_flow_csv, name="my-flow-csv"),
     path("my/authorisations/", customer.authorisations, name="my-authorisations"),
     path("my/authorisations/<str:number>/", customer.authorisation, name="my-authorisation"),
     path("people/", people.people, name="people"),

@@ -32,6 +32,7 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("statements", _("Statements"), "custody.read_statements", True),
     ("reconciliations", _("Reconciliation"), "custody.read_statements", True),
     ("my-money", _("My money"), "custody.read_own", False),
+    ("my-flow", _("Follow my money"), "custody.read_own", False),
     ("my-authorisations", _("My authorisations"), "custody.read_own", False),
     ("people", _("People and roles"), "identity.read_users", False),
     ("events", _("Evidence"), "evidence.read", False),
