@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connections, transaction
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, books, codes, errors, history, matching, numbers, statement_files
+from tallystick.custody import accounts, books, errors, matching, sides, statement_files
 from tallystick.custody.breaks import BreakKind
-from tallystick.custody.matching import BankLine, LedgerLine
 from tallystick.custody.numbers import AccountNumber, BookId, Family
 from tallystick.evidence import log
 from tallystick.identity import access
@@ -80,6 +79,10 @@ class Reconciled:
     summary: Summary
     breaks: tuple[Break, ...]
     matched_by: dict[str, int]
+    """How many matches each pass made, every pass named, and the ledger lines that cancelled out."""
+    matches: matching.Matches
+    groups: tuple[matching.Group, ...]
+    """One line with many, and a channel's payments with what it paid out: each with its rule and lines."""
 
     @property
     def breaks_by_kind(self) -> dict[str, int]:
@@ -93,23 +96,6 @@ class Reconciled:
             str(kind): sum(each.effect_minor for each in self.breaks if each.kind == kind)
             for kind in BreakKind
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """Everything one run looks at."""
-
-    cut_off: dt.date
-    position: int
-    bank_balance_minor: int
-    ledger_balance_minor: int
-    bank: list[BankLine]
-    ledger: list[LedgerLine]
-    around: matching.Around
-    start: dt.date
-    """The first day the statements cover."""
-    opening_minor: int
-    """The bank's first opening balance, less what the ledger opened the account with."""
 
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,6 +200,7 @@ def reconcile(
     to: dt.date | None = None,
     window_days: int = matching.WINDOW_DAYS,
     timing_days: int = matching.TIMING_DAYS,
+    told: sides.Told | None = None,
     actor: Actor,
     now: dt.datetime,
 ) -> Reconciled:
@@ -229,13 +216,10 @@ def reconcile(
     account = accounts.account(db, bank_account)
     if account.family != Family.EXTERNAL or account.book != book:
         raise errors.NotAControlAccount(account=account.text)
-    with transaction.atomic(using=db):
-        sides = _sides(db, account, to)
-        outcome = matching.match(
-            sides.bank, sides.ledger, sides.around, window_days=window_days, timing_days=timing_days
-        )
-        outcome = matching.with_opening(outcome, opening_minor=sides.opening_minor, start=sides.start)
-        difference = sides.bank_balance_minor - sides.ledger_balance_minor
+    rules = matching.Rules(window_days=window_days, timing_days=timing_days)
+    with transaction.atomic(using=db), sides.by_indexes(db):
+        both, outcome = _matched(db, account, to, rules, told or _silent)
+        difference = both.bank_balance_minor - both.ledger_balance_minor
         unexplained = difference - outcome.effect_minor
         assert unexplained == 0, "a line of one side is in no match and no break, or in two"
 
@@ -249,12 +233,12 @@ def reconcile(
                 [
                     book,
                     bank_account,
-                    sides.cut_off,
-                    sides.position,
-                    sides.bank_balance_minor,
-                    sides.ledger_balance_minor,
+                    both.cut_off,
+                    both.position,
+                    both.bank_balance_minor,
+                    both.ledger_balance_minor,
                     unexplained,
-                    len(outcome.matches),
+                    outcome.matched,
                     len(outcome.breaks),
                     window_days,
                     timing_days,
@@ -271,155 +255,54 @@ def reconcile(
             {
                 "reconciliation": identity,
                 "bank_account": account.text,
-                "cut_off": sides.cut_off.isoformat(),
-                "position": sides.position,
-                "bank_balance_minor": str(sides.bank_balance_minor),
-                "ledger_balance_minor": str(sides.ledger_balance_minor),
+                "cut_off": both.cut_off.isoformat(),
+                "position": both.position,
+                "bank_balance_minor": str(both.bank_balance_minor),
+                "ledger_balance_minor": str(both.ledger_balance_minor),
                 "unexplained_minor": str(unexplained),
-                "matched": len(outcome.matches),
+                "matched": outcome.matched,
                 "breaks": len(outcome.breaks),
                 "digest": outcome.digest.hex(),
             },
             actor=actor.id,
             at=now,
         )
-        matched_by = {"reference": 0, "text": 0, "amount_and_day": 0, "reversed": len(outcome.reversed)}
-        for each in outcome.matches:
-            matched_by[each.by] += 1
-        return Reconciled(summary(db, identity), tuple(breaks(db, identity)), matched_by)
+        return Reconciled(
+            summary(db, identity),
+            tuple(breaks(db, identity)),
+            outcome.by_pass,
+            outcome.matches,
+            outcome.groups,
+        )
 
 
-# ── both sides ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _sides(db: Db, account: accounts.Account, to: dt.date | None) -> _Sides:
+def _matched(
+    db: Db, account: accounts.Account, to: dt.date | None, rules: matching.Rules, told: sides.Told
+) -> tuple[sides.Sides, matching.Outcome]:
+    """Both sides as of now, and what comes of them."""
     held = in_order(statement_files.statements(db, account.number))
     counted = [each for each in held if to is None or each.to_date <= to]
     if not counted:
         raise errors.NothingToReconcile(account=account.text, to=to.isoformat() if to else "today")
     joined(counted)
-    first, last = counted[0], counted[-1]
-    cut_off = last.to_date
-    # The position first: what is posted from here on is left out of lines and balance alike.
-    balance = history.balance(db, account.number)
-    lines = list(_ledger_lines(db, account.number, balance.position))
-    counting = [line for line, _ in lines if line.day <= cut_off]
-    after = [line for line, _ in lines if line.day > cut_off]
-    openings = {line.position for line, code in lines if code == codes.Code.OPENING_BALANCE}
-    opened = sum(line.amount_minor for line in counting if line.position in openings)
-    around = matching.Around(
-        cut_off=cut_off,
-        bank_known_to=held[-1].to_date,
-        bank_after=list(_bank_lines(db, [each.id for each in held[len(counted) :]])),
-        ledger_after=after,
-        ledger_elsewhere=_ledger_elsewhere(db, account, balance.position),
-        bank_elsewhere=_bank_elsewhere(db, account),
-        known=_known(db, account.book),
-    )
-    return _Sides(
-        cut_off=cut_off,
-        position=balance.position,
-        bank_balance_minor=last.closing_minor,
-        ledger_balance_minor=balance.balance_minor - sum(line.amount_minor for line in after),
-        bank=list(_bank_lines(db, [each.id for each in counted])),
-        ledger=[line for line in counting if line.position not in openings],
-        around=around,
-        start=first.from_date or first.to_date,
-        opening_minor=first.opening_minor - opened,
-    )
+    both = sides.sides(db, account, counted, held[len(counted) :], told)
+    told("match", 0, 1)
+    work = matching.match(both.bank, both.ledger, both.channel, rules=rules)
+    around = sides.around(db, account, both, set(matching.spoken(work)))
+    outcome = matching.judge(work, around)
+    told("match", 1, 1)
+    return both, matching.with_opening(outcome, opening_minor=both.opening_minor, start=both.start)
 
 
-def _bank_lines(db: Db, statement_ids: Sequence[int]) -> Iterator[BankLine]:
-    for line in statement_files.lines(db, statement_ids):
-        if line.amount_minor:
-            # Banks write informational entries of nothing; there is nothing to match.
-            yield BankLine(
-                key=line.id,
-                day=line.booking_date,
-                amount_minor=line.amount_minor,
-                references=line.references,
-                text=f"{line.remittance} {line.counterparty_name}".strip(),
-                counterparty_account=line.counterparty_account,
-            )
-
-
-def _ledger_lines(db: Db, account: int, position: int) -> Iterator[tuple[LedgerLine, int]]:
-    """What was posted on the control account, with its code; holds and what lets them go move nothing."""
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            """
-            select t.position, t.value_date,
-                case when t.debit_account = e.account then t.amount_minor else -t.amount_minor end,
-                coalesce(t.reference, p.reference, ''), t.reverses_position, t.code
-            from custody_entry e
-            join custody_transfer t on t.book_id = %(book)s and t.position = e.position
-            left join custody_transfer p on p.book_id = %(book)s and p.position = t.pending_position
-            where e.account = %(account)s and e.position <= %(position)s and t.kind in (1, 3)
-            order by e.position
-            """,
-            {"account": account, "book": numbers.book_of(account), "position": position},
-        )
-        for row in cursor.fetchall():
-            yield LedgerLine(*row[:5]), row[5]
-
-
-def _ledger_elsewhere(db: Db, account: accounts.Account, position: int) -> dict[str, str]:
-    """The references on the book's other control accounts of the same asset that this one does not carry."""
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            """
-            select t.reference, e.account
-            from custody_account a
-            join custody_entry e on e.account = a.number and e.position <= %(position)s
-            join custody_transfer t on t.book_id = %(book)s and t.position = e.position
-            where a.book_id = %(book)s and a.family = 3 and a.number <> %(account)s
-                and %(account)s not in (t.debit_account, t.credit_account) and t.reference is not null
-            order by e.account desc
-            """,
-            {"account": account.number, "book": account.book, "position": position},
-        )
-        return {matching.normal(reference): numbers.account_text(at) for reference, at in cursor.fetchall()}
-
-
-def _bank_elsewhere(db: Db, account: accounts.Account) -> dict[str, str]:
-    """The references on statement lines of the book's other bank accounts."""
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            """
-            select reference.value, s.bank_account_id
-            from custody_statement s
-            join custody_statement_line l on l.statement_id = s.id
-            cross join lateral jsonb_array_elements_text(l."references") as reference (value)
-            where s.bank_account_id <> %s and s.bank_account_id / %s = %s
-            order by s.bank_account_id desc
-            """,
-            [account.number, numbers.BOOK_UNIT, account.book],
-        )
-        return {matching.normal(reference): numbers.account_text(at) for reference, at in cursor.fetchall()}
-
-
-def _known(db: Db, book: int) -> set[str]:
-    """Words that name somebody of this book: customer numbers, accounts' references and numbers."""
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            "select owner, reference, number from custody_account where book_id = %s and family <> 3", [book]
-        )
-        found: set[str] = set()
-        for owner, reference, number in cursor.fetchall():
-            found.update((matching.normal(owner), matching.normal(reference)))
-            found.add(matching.normal(numbers.account_text(number)))
-        cursor.execute(
-            "select distinct payee from custody_transfer where book_id = %s and payee is not null", [book]
-        )
-        found.update(matching.normal(payee) for (payee,) in cursor.fetchall())
-        return found - {""}
+def _silent(_what: str, _done: int, _of: int) -> None:
+    """Tells nobody."""
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _write_breaks(db: Db, reconciliation: str, found: Sequence[matching.Break]) -> None:
-    twins = [int(each.twin) for each in found if each.kind == BreakKind.DUPLICATE and each.bank is not None]
+    twins = [int(each.twin) for each in found if each.kind == BreakKind.DUPLICATE and not _of_ledger(each)]
     with connections[db].cursor() as cursor:
         cursor.execute(
             "select l.id, s.file_id, l.line from custody_statement_line l"
@@ -436,7 +319,7 @@ def _write_breaks(db: Db, reconciliation: str, found: Sequence[matching.Break]) 
                     number,
                     str(each.kind),
                     each.effect_minor,
-                    each.bank,
+                    each.channel if each.bank is None else each.bank,
                     each.position,
                     each.reference,
                     each.day,
@@ -451,7 +334,11 @@ def _twin(found: matching.Break, places: dict[str, str]) -> str:
     """The line a duplicate repeats, as a person finds it: file and line, or the ledger's position."""
     if found.kind != BreakKind.DUPLICATE:
         return found.twin
-    return f"#{found.twin}" if found.bank is None else places[found.twin]
+    return f"#{found.twin}" if _of_ledger(found) else places[found.twin]
+
+
+def _of_ledger(found: matching.Break) -> bool:
+    return found.bank is None and found.channel is None
 
 
 def _summaries(db: Db, where: str, parameters: Sequence[int], limit: int) -> list[Summary]:

@@ -1,0 +1,123 @@
+"""Joins on whole numbers: which rows of two sides carry the same, one with one, the first with the first.
+
+Nearly all lines of a good day have one partner under one reference. They are found by one sort of 64-bit
+numbers: the upper bits a hash of what is compared, the lower the row, so that sorting the numbers sorts the
+rows along. The caller compares the bytes afterwards, so a collision costs time and never a wrong match.
+What is not one with one is joined exactly, by identities given to equal bytes, never by hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tallystick.custody.matching.lines import Ints, Names
+
+Hashes: TypeAlias = NDArray[np.uint64]
+Pairs: TypeAlias = tuple[Ints, Ints]
+"""Rows of the left side, and the row of the right side that goes with each."""
+
+# Odd numbers with well-mixed bits: the golden ratio, and the finishers of MurmurHash3.
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xFF51AFD7ED558CCD)
+_SECOND = np.uint64(0xC4CEB9FE1A85EC53)
+_HALF, _LAST = np.uint64(32), np.uint64(29)
+
+
+def hashed(names: Names, *numbers: Ints) -> Hashes:
+    """A hash of each row's name and numbers, the same whatever the width of the column."""
+    found = np.full(len(names), _GOLDEN)
+    for column in numbers:
+        _mix(found, column.view(np.uint64))
+    width = names.dtype.itemsize
+    for start in range(0, width, 8):
+        # Eight bytes at a time, each word a column of its own, in one byte order on every machine.
+        word = np.zeros((len(names), 8), np.uint8)
+        word[:, : min(8, width - start)] = _octets(names)[:, start : start + 8]
+        value = word.reshape(-1).view("<u8")
+        # Bytes beyond a name's end are zero and change nothing, so wide columns agree with narrow ones.
+        carrying = value != 0
+        if carrying.all():
+            _mix(found, value)
+        else:
+            _mix_some(found, value, carrying)
+    found *= _SECOND
+    found ^= found >> _LAST
+    return found
+
+
+def lone_pairs(left: Hashes, right: Hashes) -> Pairs:
+    """Rows that share a hash with one row of the other side and with no other row of either."""
+    count = len(left) + len(right)
+    bits = max(count - 1, 1).bit_length()
+    row_mask = np.uint64((1 << bits) - 1)
+    packed = np.concatenate([left, right])
+    packed &= ~row_mask
+    packed |= np.arange(count, dtype=np.uint64)
+    packed.sort()
+    prefix = packed >> np.uint64(bits)
+    alike = prefix[1:] == prefix[:-1]
+    # Exactly two: alike to the next, and neither side of the two goes on.
+    two = alike.copy()
+    two[1:] &= ~alike[:-1]
+    two[:-1] &= ~alike[1:]
+    first = np.flatnonzero(two)
+    one = (packed[first] & row_mask).astype(np.int64)
+    other = (packed[first + 1] & row_mask).astype(np.int64)
+    # Rows of the left come before those of the right within one hash, for their numbers are lower.
+    across = (one < len(left)) & (other >= len(left))
+    return one[across], other[across] - len(left)
+
+
+def identities(left: Sequence[NDArray[Any]], right: Sequence[NDArray[Any]]) -> Pairs:
+    """A number for each row of both sides: the same exactly where all columns are the same."""
+    together = np.zeros(len(left[0]) + len(right[0]), np.int64)
+    for mine, theirs in zip(left, right, strict=True):
+        _, which = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
+        _, together = np.unique(together * (len(together) + 1) + which.reshape(-1), return_inverse=True)
+        together = together.reshape(-1).astype(np.int64)
+    return together[: len(left[0])], together[len(left[0]) :]
+
+
+def nth_with_nth(
+    left: Ints, left_order: Sequence[NDArray[Any]], right: Ints, right_order: Sequence[NDArray[Any]]
+) -> Pairs:
+    """Of equal identities, the first of the left with the first of the right, the second with the second.
+
+    `left_order` and `right_order` say what comes first: by their first column, then by their second.
+    """
+    shared = np.intersect1d(left, right)
+    mine, my_code = _numbered(left, left_order, shared)
+    theirs, their_code = _numbered(right, right_order, shared)
+    _, at, beside = np.intersect1d(my_code, their_code, assume_unique=True, return_indices=True)
+    return mine[at], theirs[beside]
+
+
+def _numbered(ids: Ints, order: Sequence[NDArray[Any]], shared: Ints) -> Pairs:
+    """The rows that matter, and a code of identity and occurrence that no two of them share."""
+    rows = np.flatnonzero(np.isin(ids, shared))
+    rows = rows[np.lexsort((*(column[rows] for column in reversed(order)), ids[rows]))]
+    sorted_ids = ids[rows]
+    starts = np.flatnonzero(np.r_[True, sorted_ids[1:] != sorted_ids[:-1]]) if len(rows) else rows
+    lengths = np.diff(np.r_[starts, len(rows)])
+    occurrence = np.arange(len(rows)) - np.repeat(starts, lengths)
+    return rows, (sorted_ids << np.int64(32)) | occurrence
+
+
+def _octets(names: Names) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(names).view(np.uint8).reshape(len(names), names.dtype.itemsize)
+
+
+def _mix(found: Hashes, value: Hashes) -> None:
+    found ^= value
+    found *= _FIRST
+    found ^= found >> _HALF
+
+
+def _mix_some(found: Hashes, value: Hashes, carrying: NDArray[np.bool_]) -> None:
+    some = found[carrying]
+    _mix(some, value[carrying])
+    found[carrying] = some
