@@ -479,10 +479,6 @@ class CaseResolved(Refusal):
     """The case {case} is resolved: the last reconciliation no longer finds it."""
 
 
-class CaseOfAnother(Refusal):
-    """The case {case} is {owner}'s: take it over first."""
-
-
 class NothingToPost(Refusal):
     """No transfer is proposed for the case {case}: its kind settles itself, or its fix is posted."""
 
@@ -561,3 +557,125 @@ class DayNotLast(Refusal):
 
 class DayNotReady(Refusal):
     """The day {day} cannot be closed: {failing}."""
+
+
+# ── of safeguarding ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class ExternalOnly(Refusal):
+    """{account} is not an external account: only those lie at an institution."""
+
+
+class ContactUnknown(Refusal):
+    """No contact {role}, {name} is kept."""
+
+
+class ProofUnknown(Refusal):
+    """There is no safeguarding proof {proof}."""
+
+
+class ProofSuperseded(Refusal):
+    """Proof {proof} has been superseded by {newest}, which is of the same day: look at that one."""
+
+
+class SignOffMissing(Refusal):
+    """Nobody has signed {proof} as the first of two yet."""
+
+
+class ProposalUnknown(Refusal):
+    """Proof {proof} proposes no transfer {number}."""
+
+
+# ── of payouts, in order ─────────────────────────────────────────────────────────────────────────────────
+
+
+class BankAccountUnknown(Refusal):
+    """There is no bank account {bank_account}."""
+
+
+class BankAccountClosed(Refusal):
+    """The bank account {bank_account} is no longer in use."""
+
+
+class BankAccountBound(Refusal):
+    """This account is one of the client's already: {bank_account}."""
+
+
+class BankAccountChanged(Refusal):
+    """The bank account {bank_account} has been changed meanwhile: look at it again."""
+
+
+class BankAccountOwnEntry(Refusal):
+    """Whoever entered the details of {bank_account}, or owns it, does not verify it."""
+
+
+class PayoutTermsMissing(Refusal):
+    """Book {book} has no payout terms for this asset: one person proposes them, another approves."""
+
+
+class NoticeNotCurrent(Refusal):
+    """The notice has changed: version {version} is the one to read."""
+
+
+class NoticeNotAcknowledged(Refusal):
+    """Before a payout is ordered, the client reads the notice: version {version}."""
+
+
+class PayoutRequestDiffers(Refusal):
+    """The request {request_key} was used before for another payout. Use a new one for a new payout."""
+
+
+class BankAccountOfAnother(Refusal):
+    """The bank account {bank_account} is not of the owner of {account}."""
+
+
+class BankAccountUnverified(Refusal):
+    """The bank account {bank_account} has not been verified yet."""
+
+
+class CoolingOff(Refusal):
+    """Payouts to {bank_account} wait until {until}: its details are new."""
+
+
+class AuthorisationUnfit(Refusal):
+    """The authorisation {authorisation} is not for this payout."""
+
+
+class PayoutUnknown(Refusal):
+    """There is no payout {payout}."""
+
+
+class PayoutNotPending(Refusal):
+    """The payout {payout} does not wait for release: it is {status}."""
+
+
+class BankDetailsChanged(Refusal):
+    """The bank details that {payout} was ordered for have been changed since: it is not released."""
+
+
+class OwnMoney(Refusal):
+    """Nobody releases their own money: {payout} needs another person."""
+
+
+class NothingToBatch(Refusal):
+    """No released payout waits for a batch."""
+
+
+class PayoutBatchUnknown(Refusal):
+    """There is no payout batch {batch}."""
+
+
+class NotAPayoutReport(Refusal):
+    """This file is no answer to a payout batch (pain.002): it is {format}."""
+
+
+class PayoutReportOfAnother(Refusal):
+    """Line {line}: the file answers {message_id}, which is no batch of book {book}."""
+
+
+class PayoutReportPayoutUnknown(Refusal):
+    """Line {line}: {end_to_end_id} is no payout of {batch}."""
+
+
+class PayoutReportAmountDiffers(Refusal):
+    """Line {line}: the file says {found_minor} minor units for {payout}, which is of {expected_minor}."""
