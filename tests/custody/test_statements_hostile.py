@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tallystick.custody.statements import camt as camt_reader
 from tallystick.custody.statements import errors, file, rows, xml_stream
 from tests.custody.statement_samples import Endless, camt, camt_entry, camt_statement, mt940
 
@@ -166,9 +167,7 @@ def test_two_hundred_thousand_entries_stream(name: str) -> None:
 
 def test_a_batch_larger_than_any_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Details are held until their entry ends, so their number is bounded."""
-    from tallystick.custody.statements import camt053
-
-    monkeypatch.setattr(camt053, "DETAILS_MAX", 10)
+    monkeypatch.setattr(camt_reader, "DETAILS_MAX", 10)
     judged = file.judge(io.BytesIO(camt(camt_statement(camt_entry(details="<TxDtls/>" * 11)))))
     assert isinstance(judged.refusal, errors.TooLarge)
 

@@ -85,7 +85,9 @@ def test_a_broken_entry_is_refused_with_its_line(line: str, kind: type[errors.St
         ({"number": ":28C:1/1\r\n:28C:2/1"}, errors.FieldMisplaced, ":28C:"),
         ({"opening": ":60F:C260301EUR100,00\r\n:60F:C260301EUR100,00"}, errors.FieldMisplaced, ":60F:"),
         ({"closing": ":62F:C260331EUR110,00\r\n:61:2603020302C10,00NTRFX"}, errors.FieldMisplaced, ":61:"),
-        ({"number": ":34F:EUR0,"}, errors.FieldMisplaced, ":34F:"),
+        # The floor limit makes it an interim report, which has no balances.
+        ({"number": ":34F:EUR0,"}, errors.FieldMisplaced, ":60F:"),
+        ({"opening": ":60F:C260301EUR100,00\r\n:34F:EUR0,"}, errors.FieldMisplaced, ":34F:"),
     ],
 )
 def test_a_field_missing_or_out_of_place_is_refused(

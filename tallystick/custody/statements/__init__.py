@@ -1,4 +1,4 @@
-"""Bank statements read strictly: camt.053 and MT940, row by row, in bounded memory.
+"""Bank statements read strictly: camt.052 to .054, MT940 and MT942, OFX 1 and 2, CSV by a declared mapping.
 
 Promises: every row knows its line; amounts are exact minor units of the currency by ISO 4217; opening
 balance plus entries is closing balance, to the unit; a batch is booked once; what departs from the

@@ -79,6 +79,12 @@ class BrokenXml(StatementRefused):
     what_to_do = _("The file was cut or changed on its way: fetch it again.")
 
 
+class BrokenTags(StatementRefused):
+    """The OFX is broken: {expected}."""
+
+    what_to_do = _("The file was cut or changed on its way: fetch it again.")
+
+
 class UnreadableText(StatementRefused):
     """The bytes are not {encoding} text, which is what the file says it is."""
 
@@ -185,6 +191,7 @@ REFUSALS: tuple[type[StatementRefused], ...] = (
     TooLarge,
     UnsafeXml,
     BrokenXml,
+    BrokenTags,
     UnreadableText,
     UnsupportedVersion,
     NoStatement,

@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol
 
 from django.utils.translation import gettext_noop as _
 
-from tallystick.custody.statements import camt053, errors, mt940
+from tallystick.custody.statements import camt, errors, mt940, ofx
 from tallystick.custody.statements.notes import Note, Notes
 from tallystick.custody.statements.rows import Entry, Statement
 
@@ -39,6 +39,7 @@ class Reader(Protocol):
     format_name: str
     notes: Notes
     entries: int
+    not_booked: int
 
     @property
     def encoding(self) -> str: ...
@@ -82,15 +83,12 @@ def reader(source: BinaryIO, *, encoding: str | None = None, bytes_max: int = BY
         raise errors.NotAStatement("empty")
     if size > bytes_max:
         raise errors.TooLarge(line=1, field="file", what=_("The file"), limit=bytes_max, unit=_("bytes"))
+    if ofx.is_ofx(_plain(head)):
+        return ofx.Reader(source, encoding=encoding)
     if _plain(head).lstrip()[:1] == b"<":
-        return camt053.Reader(source)
+        return camt.Reader(source)
     if _TAG.search(_plain(head)):
-        if mt940.is_interim(source):
-            raise errors.NotAStatement("mt942")
-        source.seek(0)
         return mt940.Reader(source, encoding=encoding)
-    if head.lstrip()[:9].upper() == b"OFXHEADER":
-        raise errors.NotAStatement("ofx")
     raise errors.NotAStatement("unknown")
 
 

@@ -1,25 +1,31 @@
-"""MT940, SWIFT's customer statement, in the envelopes and dialects in which banks send it.
+"""MT940 and MT942, SWIFT's customer statement and interim report, in the envelopes and dialects banks send.
 
-Read from the SWIFT standards release, and where banks depart from it without touching the money, the
-departure is noted and the file is read: `:28:` for `:28C:`, an amount without its comma, a long
-reference, several `:86:`, blank entry dates, lines before a message. Where money or its meaning is
-touched the file is refused: an amount that can be read in two ways, a date no calendar has, a field
-missing or out of place.
+    MT940  :20: :25: :28C: :60F:                (:61: :86:)…  :62F:
+    MT942  :20: :25: :28C: :34F: :13D:          (:61: :86:)…  :90D: :90C:
+
+A message is the one or the other by its fields. An interim report has no balances, but counts and sums of
+its debits and credits, which must agree. Read from the SWIFT standards release, and where banks depart from
+it without touching the money, the departure is noted and the file is read: `:28:` for `:28C:`, an amount
+without its comma, a long reference, several `:86:`, blank entry dates, lines before a message. Where money
+or its meaning is touched the file is refused: an amount that can be read in two ways, a date no calendar
+has, a field missing or out of place.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from django.utils.translation import gettext_noop as _
 
-from tallystick.custody.statements import amounts, errors, narrative
+from tallystick.custody.statements import amounts, errors, narrative, swift_fields
 from tallystick.custody.statements.notes import Notes, note
-from tallystick.custody.statements.rows import NO_REFERENCE, Balance, Entry, Statement
-from tallystick.custody.statements.tally import Sequence, Tally
+from tallystick.custody.statements.rows import Balance, Entry, Statement
+from tallystick.custody.statements.swift_fields import Field
+from tallystick.custody.statements.tally import Repeats, Sequence, Tally
 from tallystick.custody.statements.text_lines import Lines
 
 FIELD_LINES_MAX = 2_000
@@ -31,37 +37,20 @@ _TAG = re.compile(r":(20|21|25P?|28C?|60[FM]|61|62[FM]|64|65|86|NS|13D?|34F|90[C
 _END = re.compile(r"-(\}.*|\s*|XXX|[\x00-\x1f]+)\Z")
 _START = re.compile(r"\{4:\s*(?=\Z|:20:)")
 
-_BALANCE = re.compile(
-    r"(?P<side>[CD])(?P<date>[0-9]{6})(?P<currency>[A-Z]{3})?(?P<amount>[0-9,.]*[0-9,])\s*\Z"
-)
-_LINE = re.compile(
-    r"(?P<value>[0-9]{6})(?P<entry>[0-9]{4}|[ ]{4})?(?P<side>R?[CD])(?P<funds>[A-Z])?"
-    r"(?P<amount>[0-9]+,?[0-9]*|,[0-9]+)(?P<kind>[NFS][A-Z0-9 ]{3})(?P<reference>.*)\Z"
-)
-_NUMBER = re.compile(r"(?P<number>[0-9]{1,18})(/(?P<page>[0-9]{1,9}))?\s*\Z")
-
-
-@dataclass(slots=True)
-class _Field:
-    tag: str
-    line: int
-    lines: list[str]
-
-    @property
-    def name(self) -> str:
-        return f":{self.tag}:"
-
 
 class Reader:
     """Reads one MT940 file as a stream of entries, each statement after its entries."""
 
     format_name = "mt940"
+    """Of the first message: `mt940` or `mt942`."""
 
     def __init__(self, source: BinaryIO, *, encoding: str | None = None) -> None:
         self.notes = Notes()
         self.entries = 0
+        self.not_booked = 0
         self._lines = Lines(source, encoding=encoding)
         self._sequence = Sequence()
+        self._repeats = Repeats()
         self._statements = 0
 
     @property
@@ -88,6 +77,8 @@ class Reader:
                 message = None
                 continue
             entry = message.take(field)
+            if message.interim and not self._statements:
+                self.format_name = "mt942"
             if entry is not None:
                 yield self._counted(entry)
         if message is not None:
@@ -97,6 +88,7 @@ class Reader:
 
     def _counted(self, entry: Entry) -> Entry:
         self.entries += 1
+        self.notes.extend(self._repeats.notes(entry))
         return entry
 
     def _finish(self, message: _Message, line: int) -> Iterator[Entry | Statement]:
@@ -108,16 +100,16 @@ class Reader:
         self.notes.extend(self._sequence.admit(statement, field=":28C:"))
         yield statement
 
-    def _fields(self) -> Iterator[_Field]:
+    def _fields(self) -> Iterator[Field]:
         """The fields of the file; `end` where a message ends. What stands between messages is passed over."""
-        field: _Field | None = None
+        field: Field | None = None
         closed = True  # Outside a message, or after its closing balance.
         for number, line in self._lines:
             start = _START.search(line) if closed or line.startswith("{") else None
             if start:
                 if field is not None:
                     yield field
-                    yield _Field("end", number, [])
+                    yield Field("end", number, [])
                 field, closed = None, True
                 # Some senders put the first field on the line of the envelope.
                 line = line[start.end() :]
@@ -127,7 +119,7 @@ class Reader:
             if _END.match(line) and (closed or line.startswith("-}")):
                 if field is not None:
                     yield field
-                    yield _Field("end", number, [])
+                    yield Field("end", number, [])
                 # Two messages on one line: `-}{5:…}{1:…}{4:`.
                 field, closed = None, True
                 continue
@@ -135,10 +127,10 @@ class Reader:
             if tag:
                 if field is not None:
                     yield field
-                field = _Field(tag.group(1), number, [line[tag.end() :]])
+                field = Field(tag.group(1), number, [line[tag.end() :]])
                 if field.tag == "20":
                     closed = False
-                elif field.tag[:2] == "62":
+                elif field.tag[:2] in ("62", "90"):
                     closed = True
                 continue
             if field is None or (closed and field.tag != "86" and not line.strip()):
@@ -153,9 +145,9 @@ class Reader:
 
 
 class _Message:
-    """One message: a statement, or one page of it. Fields come in the order of the standard."""
+    """One message: a statement or one page of it, or an interim report. Fields come in the standard's order."""
 
-    def __init__(self, reader: Reader, first: _Field) -> None:
+    def __init__(self, reader: Reader, first: Field) -> None:
         self.reader = reader
         self.line = first.line
         if first.tag != "20":
@@ -167,13 +159,16 @@ class _Message:
             )
         self.identification = first.lines[0].strip()
         self.account = ""
-        self.account_line = first.line
         self.number: int | None = None
         self.page: int | None = None
+        self.currency = ""
+        self.scale = 0
         self.opening: Balance | None = None
         self.closing: Balance | None = None
-        self.scale = 0
         self.others: list[Balance] = []
+        self.interim = False
+        self.moment: dt.date | None = None
+        self.totals: dict[bool, tuple[Field, int, int]] = {}
         self.tally = Tally()
         self._pending: Entry | None = None
         self._narratives: list[str] = []
@@ -182,27 +177,32 @@ class _Message:
 
     # -- fields in their order
 
-    def take(self, field: _Field) -> Entry | None:
+    def take(self, field: Field) -> Entry | None:
         """Take the next field; an entry is given once all that belongs to it has been taken."""
         tag = field.tag
         if tag in ("25", "25P"):
             self._expect(
-                field, not self.account and self.opening is None, _("it stands once, before the balances")
+                field, not self.account and not self._begun, _("it stands once, before the balances")
             )
-            self.account, self.account_line = field.lines[0].strip(), field.line
+            self.account = field.lines[0].strip()
             if not self.account:
                 raise errors.FieldMissing(line=field.line, field=field.name, expected=_("an account"))
         elif tag in ("28", "28C"):
             self._expect(
-                field, self.number is None and self.opening is None, _("it stands once, before the balances")
+                field, self.number is None and not self._begun, _("it stands once, before the balances")
             )
-            self._take_number(field)
+            self.number, self.page = swift_fields.number(field)
+            if tag == "28":
+                self._note(field.line, "old_number_field")
         elif tag in ("60F", "60M"):
+            self._expect(field, not self.interim, _("an interim report, which :34F: begins, has no balances"))
             self._expect(field, self.opening is None, _("it stands once, before the entries"))
             self.opening = self._balance(field)
         elif tag == "61":
             self._expect(
-                field, self.opening is not None and self.closing is None, _("it stands between the balances")
+                field,
+                self._begun and self.closing is None and not self.totals,
+                _("it stands between the balances"),
             )
             entry = self.flush()
             self._pending = self._entry(field)
@@ -221,11 +221,36 @@ class _Message:
         elif tag in ("64", "65"):
             self._expect(field, self.closing is not None, _("it stands after the closing balance"))
             self.others.append(self._balance(field))
-        elif tag == "34F" or tag[:2] == "90":
-            raise errors.FieldMisplaced(
-                line=field.line, field=field.name, expected=_("it is a field of the interim report MT942")
-            )
+        elif tag == "34F" or tag[:2] in ("13", "90"):
+            return self._take_interim(field)
         return None
+
+    def _take_interim(self, field: Field) -> Entry | None:
+        """The fields that only an interim report has; `:13D:` some banks also put into a statement."""
+        if field.tag[:2] == "13":
+            day = swift_fields.moment(field)
+            self.moment = day if self.opening is None else None
+            return None
+        self._expect(field, self.opening is None, _("it is a field of the interim report MT942"))
+        if field.tag == "34F":
+            self._expect(
+                field, not self.tally.entries and self._pending is None, _("it stands before the entries")
+            )
+            floor = swift_fields.floor(field)
+            self._weigh(floor.currency, field)
+            self.interim = True
+            return None
+        self._expect(field, self._begun, _("it stands after the floor limit, :34F:"))
+        entry = self.flush()
+        total = swift_fields.total(field)
+        self._expect(field, total.credit not in self.totals, _("it stands once"))
+        self._weigh(total.currency, field)
+        self.totals[total.credit] = (field, total.count, self._minor(total.digits, field))
+        return entry
+
+    @property
+    def _begun(self) -> bool:
+        return self.opening is not None or self.interim
 
     def flush(self) -> Entry | None:
         """The entry whose fields are all taken, counted."""
@@ -246,12 +271,61 @@ class _Message:
             raise errors.FieldMissing(
                 line=last_line, field=":25:", expected=_("a statement names its account")
             )
+        if self.interim:
+            self._judge_totals()
+        else:
+            self._judge_balances(last_line)
+        if self.number is None:
+            self._note(self.line, "no_number")
+        account, is_iban = swift_fields.account(self.account)
+        first, last = self.tally.days or (self.moment, self.moment)
+        dates = (
+            self.opening.date if self.opening else first,
+            self.closing.date if self.closing else self.moment or last,
+        )
+        opening = self.opening.amount_minor if self.opening else None
+        closing = self.closing.amount_minor if self.closing else None
+        return Statement(
+            index=index,
+            line=self.line,
+            account=account,
+            account_is_iban=is_iban,
+            currency=self.currency,
+            scale=self.scale,
+            identification=self.identification,
+            number=self.number,
+            page=self.page,
+            last_page=self.closing is None or self.closing.code == "62F",
+            from_date=dates[0],
+            to_date=dates[1],
+            opening_minor=opening,
+            closing_minor=closing,
+            balances_are="absent" if self.interim else "booked",
+            entries=self.tally.entries,
+            credits_minor=self.tally.credits_minor,
+            debits_minor=self.tally.debits_minor,
+            digest=self.tally.digest(
+                # Two reports of one day that tell of nothing new are told apart by their names alone.
+                kind="interim" + self.identification if self.interim else "statement",
+                account=account,
+                currency=self.currency,
+                number=self.number,
+                page=self.page,
+                dates=dates,
+                opening_minor=opening,
+                closing_minor=closing,
+            ),
+            balances=tuple(each for each in (self.opening, self.closing, *self.others) if each),
+            kind="interim" if self.interim else "statement",
+        )
+
+    # -- judgement
+
+    def _judge_balances(self, last_line: int) -> None:
         if self.opening is None:
             raise errors.FieldMissing(line=last_line, field=":60F:", expected=_("the opening balance"))
         if self.closing is None:
             raise errors.FieldMissing(line=last_line, field=":62F:", expected=_("the closing balance"))
-        if self.number is None:
-            self._note(self.line, "no_number")
         opening, closing = self.opening, self.closing
         if closing.date < opening.date:
             raise errors.DateImpossible(
@@ -267,56 +341,24 @@ class _Message:
             line=closing.line,
             field=f":{closing.code}:",
         )
-        account, is_iban = _account(self.account)
-        dates = (opening.date, closing.date)
-        return Statement(
-            index=index,
-            line=self.line,
-            account=account,
-            account_is_iban=is_iban,
-            currency=opening.currency,
-            scale=self.scale,
-            identification=self.identification,
-            number=self.number,
-            page=self.page,
-            last_page=closing.code == "62F",
-            from_date=opening.date,
-            to_date=closing.date,
-            opening_minor=opening.amount_minor,
-            closing_minor=closing.amount_minor,
-            balances_are="booked",
-            entries=self.tally.entries,
-            credits_minor=self.tally.credits_minor,
-            debits_minor=self.tally.debits_minor,
-            digest=self.tally.digest(
-                account=account,
-                currency=opening.currency,
-                number=self.number,
-                page=self.page,
-                dates=dates,
-                opening_minor=opening.amount_minor,
-                closing_minor=closing.amount_minor,
-            ),
-            balances=(opening, closing, *self.others),
-        )
+
+    def _judge_totals(self) -> None:
+        """`:90D:` and `:90C:`, where they are given, agree with the entries in number and in sum."""
+        credits, debits = self.tally.credit_count, self.tally.entries - self.tally.credit_count
+        found = {
+            True: (credits, self.tally.credits_minor),
+            False: (debits, self.tally.debits_minor),
+        }
+        for credit, (field, count, minor) in self.totals.items():
+            for stated, value in zip((count, minor), found[credit], strict=True):
+                if stated != value:
+                    raise errors.SummaryDiffers(
+                        line=field.line, field=field.name, expected=str(stated), found=value
+                    )
 
     # -- one field each
 
-    def _take_number(self, field: _Field) -> None:
-        found = _NUMBER.match(field.lines[0].strip())
-        if found is None:
-            raise errors.FieldMalformed(
-                line=field.line,
-                field=field.name,
-                expected=_("a statement number and a page, 12/1"),
-                found=amounts.shown(field.lines[0]),
-            )
-        if field.tag == "28":
-            self._note(field.line, "old_number_field")
-        self.number = int(found["number"])
-        self.page = int(found["page"]) if found["page"] else None
-
-    def _take_narrative(self, field: _Field) -> None:
+    def _take_narrative(self, field: Field) -> None:
         if self._pending is None or self.closing is not None:
             return  # To the account owner, about the statement: the original bytes keep it.
         if self._narrative_fields and field.tag == "86":
@@ -326,109 +368,64 @@ class _Message:
         self._nonswift = field.tag == "NS" and not self._narratives
         self._narratives.extend(field.lines)
 
-    def _balance(self, field: _Field) -> Balance:
-        text = field.lines[0].strip()
-        found = _BALANCE.match(text)
-        if found is None or found["currency"] is None:
-            expected = _("a side (C or D), a date, a currency and an amount: C201130EUR1234,56")
-            raise errors.FieldMalformed(
-                line=field.line, field=field.name, expected=expected, found=amounts.shown(text)
-            )
+    def _balance(self, field: Field) -> Balance:
+        read = swift_fields.balance(field)
         if any(line.strip() for line in field.lines[1:]):
             self._note(field.line, "stray_text", field=field.name)
-        currency = found["currency"]
-        if self.opening is None:
-            self.scale = amounts.scale_of(currency, line=field.line, field=field.name)
-        elif currency != self.opening.currency:
-            raise errors.CurrencyDiffers(
-                line=field.line, field=field.name, expected=self.opening.currency, found=currency
-            )
-        value = self._minor(found["amount"], currency, field)
+        self._weigh(read.currency, field)
+        value = self._minor(read.digits, field)
         return Balance(
             code=field.tag,
-            date=amounts.swift_date(found["date"], line=field.line, field=field.name),
-            currency=currency,
-            amount_minor=value if found["side"] == "C" else -value,
+            date=read.day,
+            currency=read.currency,
+            amount_minor=value if read.credit else -value,
             line=field.line,
         )
 
-    def _entry(self, field: _Field) -> Entry:
-        assert self.opening is not None
-        found = _LINE.match(field.lines[0].rstrip())
-        if found is None:
-            raise errors.FieldMalformed(
-                line=field.line,
-                field=field.name,
-                expected=_("a value date, a side, an amount, a transaction type and a reference"),
-                found=amounts.shown(field.lines[0]),
-            )
-        value_date = amounts.swift_date(found["value"], line=field.line, field=field.name)
-        booking_date = value_date
-        if found["entry"] and found["entry"].strip():
-            booking_date = amounts.entry_date(found["entry"], value_date, line=field.line, field=field.name)
-        elif found["entry"]:
+    def _entry(self, field: Field) -> Entry:
+        read = swift_fields.movement(field)
+        if read.code[:1] not in "NFS":
+            self._note(field.line, "transaction_type", type=read.code)
+        if read.blank_date:
             self._note(field.line, "blank_entry_date")
-        value = self._minor(found["amount"], self.opening.currency, field)
-        # RC takes a credit back, which is a debit; RD takes a debit back, which is a credit.
-        credit = found["side"] in ("C", "RD")
-        customer, servicer, rest = _references(found["reference"])
-        more = [rest, *(line.strip() for line in field.lines[1:])]
+        value = self._minor(read.digits, field)
         return Entry(
             line=field.line,
             number=self.tally.entries + 1,
-            amount_minor=value if credit else -value,
-            booking_date=booking_date,
-            value_date=value_date,
-            customer_reference=customer,
-            servicer_reference=servicer,
-            remittance=" ".join(text for text in more if text),
-            code=found["kind"].strip(),
-            reversal=found["side"].startswith("R"),
+            amount_minor=value if read.credit else -value,
+            booking_date=read.booking_date,
+            value_date=read.value_date,
+            customer_reference=read.customer_reference,
+            servicer_reference=read.servicer_reference,
+            remittance=read.rest,
+            code=read.code,
+            reversal=read.reversal,
         )
 
-    def _minor(self, text: str, currency: str, field: _Field) -> int:
+    def _weigh(self, currency: str, field: Field) -> None:
+        """The message has one currency, with the decimals of ISO 4217."""
+        if not self.currency:
+            self.scale = amounts.scale_of(currency, line=field.line, field=field.name)
+            self.currency = currency
+        elif currency != self.currency:
+            raise errors.CurrencyDiffers(
+                line=field.line, field=field.name, expected=self.currency, found=currency
+            )
+
+    def _minor(self, text: str, field: Field) -> int:
         value = amounts.minor(
-            text, mark=",", currency=currency, scale=self.scale, line=field.line, field=field.name
+            text, mark=",", currency=self.currency, scale=self.scale, line=field.line, field=field.name
         )
         if "," not in text:
             self._note(field.line, "no_decimal_comma", field=field.name)
         return value
 
-    def _expect(self, field: _Field, holds: bool, where: str) -> None:
+    def _expect(self, field: Field, holds: bool, where: str) -> None:
         if not holds:
             raise errors.FieldMisplaced(line=field.line, field=field.name, expected=where)
 
     def _note(self, line: int, code: str, **values: str) -> None:
         self.reader.notes.append(note(line, code, **values))
-
-
-def _account(text: str) -> tuple[str, bool]:
-    """The account of `:25:`, its IBAN where it holds one, without blanks and the currency after it."""
-    account = text.replace(" ", "")
-    candidates = [account, *account.split("/")]
-    for candidate in candidates:
-        for form in (candidate.upper(), candidate.upper()[:-3]):
-            if amounts.is_iban(form):
-                return form, True
-    return account, False
-
-
-def _references(text: str) -> tuple[str, str, str]:
-    """Subfields 7 and 8 of `:61:`, and what follows a reference that is longer than its 16 characters.
-
-    Some banks pad the reference with blanks and put text after it; others write a longer reference,
-    which then has no run of blanks in it and stays whole.
-    """
-    customer, _, servicer = text.partition("//")
-    rest = ""
-    if len(customer) > 16 and re.search(r"\s", customer[:17]):
-        customer, rest = customer[:16], customer[16:]
-    return _known(customer), _known(servicer), rest.strip()
-
-
-def _known(reference: str) -> str:
-    reference = reference.strip()
-    return "" if reference.upper() in NO_REFERENCE else reference
 
 
 def _with_narrative(entry: Entry, told: narrative.Narrative) -> Entry:
@@ -442,16 +439,3 @@ def _with_narrative(entry: Entry, told: narrative.Narrative) -> Entry:
         counterparty_name=told.counterparty_name,
         counterparty_account=told.counterparty_account,
     )
-
-
-def is_interim(source: BinaryIO) -> bool:
-    """Whether the file is an MT942: it has an interim report's fields and no balance."""
-    lines = Lines(source)
-    interim = False
-    for _number, line in lines:
-        tag = _TAG.match(line)
-        if tag and tag.group(1)[:2] in ("60", "62"):
-            return False
-        if (tag and tag.group(1) in ("34F", "90C", "90D")) or re.search(r"\{2:[IO]942", line):
-            interim = True
-    return interim

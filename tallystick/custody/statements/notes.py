@@ -13,10 +13,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 TEXTS = {
-    "no_version": _("The message names no version of camt.053."),
+    "no_version": _("The message names no version of its format."),
     "not_booked": _("The entry has the status {status}: it is not counted."),
     "details_differ": _(
         "The {count} transactions add up to {total}, the entry to {amount}: the entry is booked."
+    ),
+    "batch_counts": _("The batch says it has {stated} transactions and has {count}: the entry is booked."),
+    "batch_differs": _("The batch says it comes to {total}, the entry to {amount}: the entry is booked."),
+    "entry_repeated": _("The entry says the same as the one at line {first}: it is counted all the same."),
+    "no_entry_date": _("The entry has no date: {day} is taken."),
+    "interim_balances": _(
+        "The balances are of the whole day, the entries of a part of it: the sum cannot be checked."
     ),
     "available_balances": _("No booked balances: the available ones were checked."),
     "no_balances": _("No opening and closing balance: the sum cannot be checked."),
@@ -28,6 +35,11 @@ TEXTS = {
     "old_number_field": _("The statement number stands in :28:, not in :28C:."),
     "stray_text": _("Text after {field} is passed over."),
     "blank_entry_date": _("The entry date is blank: the value date is taken."),
+    "ofx_unclosed": _("The file says that it is XML, but its values have no end tags, as in OFX 1."),
+    "encoding_differs": _("The file declares the encoding {declared}; its bytes are {found}."),
+    "no_fitid": _("The entry has no transaction number (FITID): the same one is not known again."),
+    "type_differs": _("The entry's type is {type}, and its sign says otherwise: the sign holds."),
+    "transaction_type": _("The transaction type {type} begins with none of N, F and S."),
     "no_decimal_comma": _("The amount in {field} has no decimal comma."),
 }
 """English texts by code; amounts are in minor units."""

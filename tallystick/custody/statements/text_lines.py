@@ -37,7 +37,7 @@ class Lines:
     def __iter__(self) -> Iterator[tuple[int, str]]:
         self._source.seek(0)
         codec = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-        view: io.RawIOBase = _Unclosable(self._source)
+        view: io.RawIOBase = Unclosable(self._source)
         text = io.TextIOWrapper(io.BufferedReader(view), encoding=codec, newline=None)
         try:
             while line := text.readline(LINE_MAX + 1):
@@ -91,6 +91,13 @@ def detect(source: BinaryIO) -> str:
     return _likeliest(bytes(sample[:SAMPLE_MAX]))
 
 
+def named(encoding: str) -> str:
+    """The codec of a declared text encoding. Raises `LookupError` for what is none."""
+    # Python also knows codecs that are no text encodings, `zlib` among them: decode() refuses those.
+    b" ".decode(encoding)
+    return codecs.lookup(encoding).name
+
+
 def _likeliest(sample: bytes) -> str:
     chinese = sample.decode("gb18030", errors="replace")
     foreign = [char for char in chinese if not char.isascii()]
@@ -123,7 +130,7 @@ def _weight(sample: bytes, name: str) -> int:
     return weight
 
 
-class _Unclosable(io.RawIOBase):
+class Unclosable(io.RawIOBase):
     """A view of a file that a text wrapper may drop without closing the file itself."""
 
     def __init__(self, source: BinaryIO) -> None:

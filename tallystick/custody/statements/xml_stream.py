@@ -85,7 +85,7 @@ class Stream:
         self,
         source: BinaryIO,
         *,
-        root: str,
+        roots: tuple[str, ...],
         on_root: Callable[[], None],
         wanted: dict[str, Callable[[Node, Node | None], None]],
     ) -> None:
@@ -96,10 +96,14 @@ class Stream:
         self.namespace: str | None = None
         """Of the message's root element; empty where the file has none. `None` until it is met."""
         self.document_namespace: str | None = None
-        """Of the outermost element: it names the message where `root` is never met."""
+        """Of the outermost element: it names the message where none of `roots` is met."""
         self.document_name = ""
         self.root_line = 0
-        self._root = root
+        self._roots = roots
+        self.root = ""
+        """Which of `roots` was met."""
+        self.message: Node | None = None
+        """The root element, with what of it is still held: its header."""
         self._on_root = on_root
         self._wanted = wanted
         self._stack: list[Node] = []
@@ -189,9 +193,9 @@ class Stream:
             # Before the message: envelopes and application headers of any namespace.
             if local == "Document":
                 self.document_namespace = namespace
-            if local != self._root:
+            if local not in self._roots:
                 return
-            self.namespace, self.root_line = namespace, self.line
+            self.root, self.namespace, self.root_line = local, namespace, self.line
             self._on_root()
         elif namespace != self.namespace:
             self._skipping = 1
@@ -200,6 +204,8 @@ class Stream:
         node = Node(local, self.line, attributes.get("Ccy", ""))
         if self._stack:
             self._stack[-1].children.append(node)
+        elif self.message is None:
+            self.message = node
         self._stack.append(node)
         self._held += 1
         if self._held > NODES_MAX:
