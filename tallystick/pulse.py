@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tallystick.core.db import Db
 from tallystick.custody import checks, ledger
+from tallystick.custody.cross_border import quotes
 from tallystick.custody.numbers import BookId
 from tallystick.identity.access import Actor
 
@@ -21,8 +22,13 @@ def _check_batches(db: Db, book: BookId, now: datetime) -> int:
     return checks.advance(db, book, actor=ACTOR, now=now, limit=1)[0]
 
 
+def _exchange(db: Db, book: BookId, now: datetime) -> int:
+    return quotes.advance(db, book, actor=ACTOR, now=now)
+
+
 STEPS: tuple[Callable[[Db, BookId, datetime], int], ...] = (
     _expire_pending,  # pending transfers past their time → released
+    _exchange,  # exchanges that clients agreed to → posted
     _check_batches,  # batches → compared with what they were made of
 )
 """In this order, for each book. A step does a bounded amount of work and says how much."""

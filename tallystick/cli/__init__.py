@@ -20,10 +20,12 @@ COMMANDS = {
     "ledger": ("tallystick.cli.ledger", "ledger"),
     "statements": ("tallystick.cli.statements", "statements"),
     "reconcile": ("tallystick.cli.statements", "reconcile"),
+    "liquidity": ("tallystick.cli.liquidity", "liquidity"),
     "backup": ("tallystick.cli.backup", "backup"),
     "restore": ("tallystick.cli.backup", "restore"),
     "demo": ("tallystick.cli.demo", "demo"),
     "bench": ("tallystick.cli.bench", "bench"),
+    "trace": ("tallystick.cli.tracing", "trace"),
 }
 
 

@@ -306,7 +306,7 @@ def test_flows_are_the_ledgers_day_by_day(ledger_database):
     """Each day's withdrawals, deposits and repayments are what was posted; their sums are the balances'."""
     people, _order = with_days(3)
     now = START + timedelta(days=3)
-    assert flows.last_whole_day(DB, BOOK, now) == date(2026, 3, 4)
+    assert flows.last_whole_day(DB, BOOK, now=now) == date(2026, 3, 4)
     told = flows.daily(DB, BOOK, "CNY", last=date(2026, 3, 5))
     assert [(day.day.day, day.withdrawals, day.deposits, day.repayments) for day in told.days] == [
         (2, 300_00, 1_000_00, 50_00),

@@ -123,7 +123,7 @@ def funds(db: Db, book: int, asset: str, *, now: datetime) -> Funds:
 
 def view(db: Db, book: int, asset: str, *, now: datetime, horizon: int = HORIZON) -> View:
     """The book's liquidity as it is now; nothing is kept. Raises as `judge` and `funds` do."""
-    last = flows.last_whole_day(db, book, now)
+    last = flows.last_whole_day(db, book, now=now)
     return judge(flows.daily(db, book, asset, last=last), funds(db, book, asset, now=now), horizon=horizon)
 
 

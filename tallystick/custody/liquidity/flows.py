@@ -106,7 +106,7 @@ def daily(db: Db, book: int, asset: str, *, last: date, days: int = DAYS) -> Flo
     return Flows(found, held, series(totals, asset, last), books.head(db, book).position)
 
 
-def last_whole_day(db: Db, book: int, now: datetime) -> date:
+def last_whole_day(db: Db, book: int, *, now: datetime) -> date:
     """The last day of the book that is over: yesterday, or the last day a book at rest has known."""
     found = books.book(db, book)
     recorded_at = books.head(db, book).recorded_at
