@@ -26,16 +26,20 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import errors as pg
 
-from tallystick.custody import encoding, errors, judgement, loading, transfers
-from tallystick.custody.errors import TRANSFER_REFUSALS, OutcomeUnknown, PostingStopped, TransferRefusal
+from tallystick.custody import encoding, errors, judgement, loading, storing, transfers
+from tallystick.custody.errors import TRANSFER_REFUSALS, PostingStopped, TransferRefusal
 from tallystick.custody.judgement import Judgement
 from tallystick.custody.loading import Connection, Head
 from tallystick.custody.memory import Memory
+from tallystick.custody.storing import STOPS, Facts, HeadMoved
 from tallystick.custody.transfers import Batch, Row
 from tallystick.evidence import log
 
 GROUP_MAX = 16_000
 """The most transfers of one transaction."""
+
+COPIED_MIN = 1_000
+"""The fewest transfers that are copied in; below, one round trip counts for more than the cost of a row."""
 
 AHEAD_MIN = 1_000
 """Judged ahead of the store only from this size on: a small group grows while it waits."""
@@ -121,23 +125,15 @@ class _Request:
 class _Group:
     requests: list[_Request]
     judged: Judgement | None = None
-    encoded: encoding.Encoded | None = None
+    rows: encoding.Copied | encoding.Called | None = None
     head: Head | None = None
     """Where the book must stand when this is stored."""
     refusals: list[tuple[object, ...]] = field(default_factory=list)
     event: log.Row | None = None
 
 
-class _HeadMoved(Exception):
-    """Another process posted to the book, or something changed that was judged by."""
-
-
 class _MustWait(Exception):
     """This cannot be judged before the transaction under way has ended."""
-
-
-STOPS = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
-"""What the database says when it takes no transfers at all, whatever is asked."""
 
 
 class BookWriter:
@@ -362,7 +358,9 @@ class BookWriter:
             judged = judgement.in_order(memory, batch, now, today)
         group = _Group(requests, judged, head=head)
         if judged.is_posted.any():
-            group.encoded = encoding.encoded(judged, self.book)
+            small = len(batch) < COPIED_MIN and not judged.is_newly_refused.any()
+            encode = encoding.called if small else encoding.copied
+            group.rows = encode(judged, self.book)
         self._record(group)
         return group
 
@@ -467,7 +465,7 @@ class BookWriter:
                 request = transfers.request_json(judged.batch, i)
                 content = judgement.content(judged.batch, i)
                 group.refusals.append((self.book, raw.hex(), refusal.code, content, request, at, actor))
-        if group.encoded is None and not refused:
+        if group.rows is None and not refused:
             return
         actors = {request.actor for request in group.requests}
         by: list[list[object]] = []
@@ -476,13 +474,13 @@ class BookWriter:
                 by[-1][1] = int(by[-1][1]) + len(asked.batch)  # type: ignore[call-overload]
             else:
                 by.append([asked.actor, len(asked.batch)])
-        count = group.encoded.count if group.encoded else 0
+        count = group.rows.count if group.rows else 0
         payload: dict[str, Any] = {
             "book": self.book,
             "first_position": judged.first_position if count else 0,
             "last_position": judged.first_position + count - 1 if count else 0,
             "transfers": count,
-            "sha256": group.encoded.digest.hex() if group.encoded else "",
+            "sha256": group.rows.digest.hex() if group.rows else "",
             "refused": refused,
             "by": by,
         }
@@ -496,7 +494,7 @@ class BookWriter:
     def _failed(self, group: _Group, failure: BaseException) -> None:
         """A group was not stored. What can be judged again is; the rest is told to whoever asked."""
         self._forget()
-        if isinstance(failure, _HeadMoved):
+        if isinstance(failure, HeadMoved):
             self._backlog.extendleft(reversed(group.requests))
         elif isinstance(failure, pg.UniqueViolation) and not all(
             request.look_up for request in group.requests
@@ -595,69 +593,16 @@ class BookWriter:
         """One transaction. After its commit the transfers are facts."""
         if group.event is None:
             return  # only repetitions: nothing to write
-        connection = self._writing()
-        newest = None
         assert group.head is not None
-        try:
-            head = loading.locked_head(connection, self.book)
-            expected = group.head
-            if (head.last_position, head.changes) != (expected.last_position, expected.changes):
-                raise _HeadMoved
-            if head.refusal > max(expected.refusal, self._refusal_stored):
-                # Another process refused something: it may be an id that is accepted here.
-                raise _HeadMoved
-            with connection.cursor() as cursor:
-                if group.encoded is not None:
-                    _copy(cursor, "custody_transfer", encoding.TRANSFER_COLUMNS, group.encoded.transfers)
-                    _copy(cursor, "custody_entry", encoding.ENTRY_COLUMNS, group.encoded.entries)
-                    if group.encoded.uses:
-                        _copy(cursor, "custody_authorisation_use", encoding.USE_COLUMNS, group.encoded.uses)
-                if group.refusals:
-                    cursor.executemany(
-                        "insert into custody_transfer_refusal (book_id, transfer_id, code, content, request, at, actor) "
-                        "values (%s, %s, %s, %s, %s, %s, %s)",
-                        group.refusals,
-                    )
-                    # Under the book's lock, so that it is the newest and ours.
-                    cursor.execute(
-                        "select max(id) from custody_transfer_refusal where book_id = %s", [self.book]
-                    )
-                    newest = cursor.fetchone()
-                cursor.execute(log.insert_sql(), group.event.parameters())
-        except BaseException as failure:
-            self._abandon(connection)
-            if isinstance(failure, STOPS):
-                # What stopped it may hold for this session only, such as being read-only: begin anew.
-                connection.close()
-            raise
-        try:
-            connection.commit()
-        except psycopg.OperationalError as error:
-            self._abandon(connection)
-            # Without a word, or with the server's farewell: the commit may have come first.
-            if error.sqlstate is None or error.sqlstate.startswith("57P"):
-                raise OutcomeUnknown(
-                    "database_unreachable", "the connection broke during the commit"
-                ) from error
-            raise
-        except BaseException:
-            self._abandon(connection)
-            raise
+        facts = Facts(self.book, group.head, group.rows, group.refusals, group.event)
+        newest = storing.store(self._writing(), facts, own_refusal=self._refusal_stored)
         if newest is not None:
-            self._refusal_stored = int(newest[0])  # type: ignore[call-overload]
-
-    def _abandon(self, connection: Connection) -> None:
-        try:
-            connection.rollback()
-        except psycopg.Error:
-            connection.close()
+            self._refusal_stored = newest
 
     def _writing(self) -> Connection:
         if self._writer is None or self._writer.closed:
             self._writer = self._connect()
-            self._writer.autocommit = False
-            self._writer.execute("set plan_cache_mode = force_custom_plan")
-            self._writer.commit()
+            storing.prepare(self._writer)
         return self._writer
 
     def _answer(self, group: _Group) -> None:
@@ -691,11 +636,6 @@ def _gathered(parts: list[Batch | Row]) -> Batch:
         some = list(run)
         batches += [transfers.of_rows(some)] if is_row else some  # type: ignore[arg-type]
     return transfers.joined(batches)
-
-
-def _copy(cursor: psycopg.Cursor[tuple[object, ...]], table: str, columns: list[str], rows: bytes) -> None:
-    with cursor.copy(f"copy {table} ({', '.join(columns)}) from stdin (format binary)") as copy:
-        copy.write(rows)
 
 
 def _stopped(error: psycopg.Error) -> PostingStopped:

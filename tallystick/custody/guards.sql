@@ -56,7 +56,9 @@ alter table custody_entry
 -- ── a batch: positions without a gap, in commit order ────────────────────────────────────────────────────
 
 create function custody_transfer_batch() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, public as
+    -- Planned once a session, by index: planning costs more than what these small questions cost themselves.
+    language plpgsql security definer set search_path = pg_catalog, public
+    set enable_seqscan = off set plan_cache_mode = force_generic_plan as
 $$
 declare
     book int;
@@ -104,7 +106,7 @@ create trigger custody_transfer_batch after insert on custody_transfer
 -- The book's order is this lock's order. The head is read after it is taken, so it stays the head until commit.
 create function custody_lock_book(book int)
     returns table (last_position bigint, recorded_at timestamptz, change bigint, withdrawal bigint, refusal bigint)
-    language plpgsql volatile as
+    language plpgsql volatile set enable_seqscan = off set plan_cache_mode = force_generic_plan as
 $$
 begin
     perform pg_advisory_xact_lock(1952541804, book);
@@ -148,7 +150,8 @@ comment on column custody_batch_check.unsound is 'entries that do not follow: 0,
 
 -- How many of a batch's entries are missing or do not follow from their transfer and the account's entry before.
 create function custody_entries_unsound(book int, first_position bigint, last_position bigint) returns bigint
-    language sql stable security definer set search_path = pg_catalog, public set enable_seqscan = off as
+    language sql stable security definer set search_path = pg_catalog, public
+    set enable_seqscan = off set max_parallel_workers_per_gather = 0 set plan_cache_mode = force_generic_plan as
 $$
     with legs as (
         select t.position, t.debit_account as account, true as is_debit, t.kind, t.amount_minor, t.pending_position
@@ -165,7 +168,10 @@ $$
         from legs l
     )
     select count(*) from moves m
-    left join custody_entry e on e.account = m.account and e.position = m.position
+    -- `limit 1`: one by one through the index. A plan for the whole table would cost more with every day.
+    left join lateral (
+        select o.* from custody_entry o where o.account = m.account and o.position = m.position limit 1
+    ) e on true
     left join lateral (
         select o.* from custody_entry o
         where o.account = m.account and o.position < m.position order by o.position desc limit 1
@@ -182,7 +188,8 @@ $$;
 -- cost more than the load: it is counted at once and compared by `custody_check_next`, within seconds, by the
 -- service's own beat (docs/decisions/0103-checks-once-a-statement.md has the figures).
 create function custody_entry_batch() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, public as
+    language plpgsql security definer set search_path = pg_catalog, public
+    set enable_seqscan = off set plan_cache_mode = force_generic_plan as
 $$
 declare
     book int;
@@ -248,7 +255,8 @@ end
 $$;
 
 create function custody_batch_complete() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, public as
+    language plpgsql security definer set search_path = pg_catalog, public
+    set enable_seqscan = off set plan_cache_mode = force_generic_plan as
 $$
 declare
     consuming bigint;
@@ -316,21 +324,30 @@ comment on table custody_batch_uses is 'How many uses of authorisations came wit
 
 -- How many of a batch's debits of clients have no use, or one that its authorisation and the use before do not allow.
 create function custody_uses_unsound(book int, first_position bigint, last_position bigint) returns bigint
-    language sql stable security definer set search_path = pg_catalog, public set enable_seqscan = off as
+    language sql stable security definer set search_path = pg_catalog, public
+    set enable_seqscan = off set max_parallel_workers_per_gather = 0 set plan_cache_mode = force_generic_plan as
 $$
-    with debits as materialized (
+    with recursive debits as materialized (
         select t.* from custody_transfer t
         where t.book_id = book and t.position between first_position and last_position
             and t.kind <= 2 and t.authorisation is not null
     ), uses as (
-        select u.* from (select distinct authorisation from debits) named
-        join custody_authorisation_use u on u.authorisation = named.authorisation
-        where u.book_id = book and u.position between first_position and last_position
+        -- From each authorisation's newest use back to the first of the batch: however old it is, it costs no more.
+        select newest.* from (select distinct authorisation from debits) named cross join lateral (
+            select * from custody_authorisation_use u
+            where u.authorisation = named.authorisation order by u.use desc limit 1
+        ) newest
+        union all
+        select before.* from uses cross join lateral (
+            select * from custody_authorisation_use u
+            where u.authorisation = uses.authorisation and u.use = uses.use - 1 limit 1
+        ) before
+        where uses.position >= first_position
     )
     select count(*) from debits t
     left join uses u on u.position = t.position and u.authorisation = t.authorisation
-    left join custody_authorisation a on a.number = t.authorisation
-    left join custody_authorisation_use before on before.authorisation = u.authorisation and before.use = u.use - 1
+    left join uses before on before.authorisation = u.authorisation and before.use = u.use - 1
+    left join lateral (select * from custody_authorisation a where a.number = t.authorisation limit 1) a on true
     where (
         a.debit_account = t.debit_account and a.credit_account = t.credit_account
         and a.code = t.code and a.payee = coalesce(t.payee, '')
@@ -346,7 +363,8 @@ $$;
 -- may do, however large: use more often or for more than was allowed, or come without its transfers.
 create function custody_use_allowed() returns trigger
     -- Each authorisation by its number: a plan that reads them all would cost more with every client.
-    language plpgsql security definer set search_path = pg_catalog, public set enable_seqscan = off as
+    language plpgsql security definer set search_path = pg_catalog, public
+    set enable_seqscan = off set plan_cache_mode = force_generic_plan as
 $$
 declare
     book int;

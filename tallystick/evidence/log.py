@@ -62,12 +62,7 @@ class Row:
         return (self.kind, self.at, self.actor, self.commitment, self.salt, self.payload)
 
 
-_INSERT = """
-with told as (
-    insert into evidence_outbox (kind, at, actor, commitment) values (%s, %s, %s, %s) returning id
-)
-insert into evidence_payload (event_id, salt, payload) select told.id, %s, %s from told returning event_id
-"""
+_INSERT = "select evidence_append(%s, %s, %s, %s, %s, %s)"
 
 # Rows keep their order: identities are drawn as the sorted input is read.
 _INSERT_MANY = """

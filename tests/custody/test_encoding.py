@@ -1,4 +1,4 @@
-"""What is copied in is what PostgreSQL copies out, byte for byte, so that anybody can recompute a digest."""
+"""What is stored is what PostgreSQL copies out, byte for byte, so that anybody can recompute a digest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tallystick.core.postgres import Role
-from tallystick.custody import encoding, judgement, transfers
+from tallystick.custody import book_writer, encoding, judgement, transfers
 from tests.custody import streams
 from tests.custody.cast import BOOK
 from tests.custody.test_ledger import opened_world, posted
@@ -20,9 +20,13 @@ COPY = (
 )
 
 
+@pytest.mark.parametrize("way", ["copied", "called"])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_evidences_digest_is_that_of_the_rows_that_postgresql_hands_out(ledger_database, seed):
-    """Every shape of row: settlements, reversals, chains, balancing, expiries, texts in Chinese."""
+def test_the_evidences_digest_is_that_of_the_rows_that_postgresql_hands_out(
+    ledger_database, seed, way, monkeypatch
+):
+    """Every shape of row: settlements, reversals, chains, balancing, expiries, texts in Chinese; both ways in."""
+    monkeypatch.setattr(book_writer, "COPIED_MIN", 0 if way == "copied" else 1_000)
     model = opened_world(streams.world(), BOOK)
     for call, now in streams.calls(streams.stream(model, seed, 150), seed):
         posted(call, now)
@@ -57,11 +61,11 @@ def test_rows_come_in_the_order_of_positions_however_many_shapes_a_batch_has():
         if not whole.is_posted.any() or batch.linked.any():
             judgement.in_order(apart, batch, at, today)
             continue
-        rows = encoding.encoded(whole, BOOK).transfers
+        rows = encoding.copied(whole, BOOK).transfers
         singles = b""
         for each in call:
             one = judgement.in_order(apart, transfers.columns([each]), at, today)
             if one.is_posted.any():
-                row = encoding.encoded(one, BOOK).transfers
+                row = encoding.copied(one, BOOK).transfers
                 singles += row[len(encoding.HEADER) : -len(encoding.TRAILER)]
         assert rows == encoding.HEADER + singles + encoding.TRAILER

@@ -7,6 +7,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 GUARDS = Path(__file__).parent.parent / "guards.sql"
+STORING = Path(__file__).parent.parent / "storing.sql"
 
 
 class Migration(migrations.Migration):
@@ -612,4 +613,5 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL(GUARDS.read_text(encoding="utf-8"), migrations.RunSQL.noop),
+        migrations.RunSQL(STORING.read_text(encoding="utf-8"), migrations.RunSQL.noop),
     ]
