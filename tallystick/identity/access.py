@@ -93,6 +93,13 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.prepare_close": (_OPERATIONS, _SIMULATION),
             "custody.sign_close": (_APPROVER, _SIMULATION),
             "custody.set_book_days": (_APPROVER, _CLI, _SIMULATION),
+            # Safeguarding: proved daily, signed off by two people; the pack for the day of a failure.
+            "custody.arrange_safeguarding": (_APPROVER, _CLI, _SIMULATION),
+            "custody.prove_safeguarding": (*_PLATFORM, _CLI, _PULSE, _SIMULATION),
+            "custody.sign_proof": (_OPERATIONS,),
+            "custody.countersign_proof": (_APPROVER,),
+            "custody.read_safeguarding": _READERS,
+            "custody.build_resolution_pack": (_APPROVER, _AUDITOR, _REGULATOR, _CLI, _SIMULATION),
             # Reading. `read_own` is the customer's door and, for staff, the same page of anyone's.
             "custody.read_ledger": (*_READERS, _POSTING, _STATEMENTS),
             "custody.read_own": (_CUSTOMER, *_READERS),

@@ -67,6 +67,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "custody.return_receipt": Kind("custody.propose_return", "custody.approve_return"),
         "custody.close_day": Kind("custody.prepare_close", "custody.sign_close"),
         "custody.reopen_day": Kind("custody.prepare_close", "custody.sign_close"),
+        "custody.sign_off_proof": Kind("custody.sign_proof", "custody.countersign_proof"),
     }
 )
 """What is done by two people: kind → who may propose it, who may decide. Each part adds its own."""
