@@ -27,6 +27,7 @@ class Code(IntEnum):
     COMPENSATION = 17
     LEGAL = 18
     TRANSFER = 19
+    PAYOUT_RETURN = 20
 
     @property
     def text(self) -> str:

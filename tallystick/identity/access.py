@@ -60,6 +60,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.verify_bank_account": (_OPERATIONS, _SIMULATION),
             "custody.make_payout": (_CUSTOMER, _OPERATIONS, _SIMULATION),
             "custody.release_payout": (_APPROVER, _SIMULATION),
+            # Only who is to be protected can say that they have read it.
+            "custody.acknowledge_payout_notice": (_CUSTOMER, _SIMULATION),
             "custody.send_payouts": (_OPERATIONS, _CLI, _PULSE, _SIMULATION),
             "custody.propose_payout_terms": (_OPERATIONS, _SIMULATION),
             "custody.approve_payout_terms": (_APPROVER, _SIMULATION),

@@ -56,9 +56,8 @@ class Kind(NamedTuple):
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "custody.release_payout": Kind("custody.make_payout", "custody.release_payout"),
-        "custody.change_payout_terms": Kind(
-            "custody.propose_payout_terms", "custody.approve_payout_terms"
-        ),
+        "custody.change_payout_terms": Kind("custody.propose_payout_terms", "custody.approve_payout_terms"),
+        "custody.publish_payout_notice": Kind("custody.propose_payout_terms", "custody.approve_payout_terms"),
         "custody.set_pay_in_details": Kind("custody.propose_pay_in", "custody.approve_pay_in"),
         "custody.change_holders": Kind("custody.propose_holders", "custody.approve_holders"),
         "custody.change_condition": Kind("custody.propose_holders", "custody.approve_holders"),

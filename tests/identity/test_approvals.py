@@ -119,7 +119,7 @@ def test_an_approval_is_of_one_state_one_subject_and_one_kind():
     approvals.approve(APP, propose(), STATE, actor=LI, now=LATER)
     assert approvals.approved(APP, KIND, "pay_1", {**STATE, "to": "…0124"}) is None
     assert approvals.approved(APP, KIND, "pay_2", STATE) is None
-    assert approvals.approved(APP, "custody.change_payout_settings", "pay_1", STATE) is None
+    assert approvals.approved(APP, "custody.change_payout_terms", "pay_1", STATE) is None
 
 
 def test_a_later_proposal_supersedes_an_earlier_approval():
