@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tallystick.core.db import Db
-from tallystick.custody import checks, ledger
+from tallystick.custody import checks, conditions, deposit_booking, ledger
 from tallystick.custody.cross_border import quotes
 from tallystick.custody.numbers import BookId
 from tallystick.identity.access import Actor
@@ -26,9 +26,19 @@ def _exchange(db: Db, book: BookId, now: datetime) -> int:
     return quotes.advance(db, book, actor=ACTOR, now=now)
 
 
+def _take_deposits(db: Db, book: BookId, now: datetime) -> int:
+    return deposit_booking.advance(db, book, actor=ACTOR, now=now)
+
+
+def _mark_dormant(db: Db, book: BookId, now: datetime) -> int:
+    return conditions.advance(db, book, actor=ACTOR, now=now)
+
+
 STEPS: tuple[Callable[[Db, BookId, datetime], int], ...] = (
+    _take_deposits,  # incoming lines of statements → their owners, or suspense
     _expire_pending,  # pending transfers past their time → released
     _exchange,  # exchanges that clients agreed to → posted
+    _mark_dormant,  # accounts long quiet → their holders told, then asleep
     _check_batches,  # batches → compared with what they were made of
 )
 """In this order, for each book. A step does a bounded amount of work and says how much."""

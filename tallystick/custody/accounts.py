@@ -336,12 +336,71 @@ def change_state(
     """Freeze, unfreeze or close an account, or change its limits; what is left out stays as it is.
 
     It holds from the next batch on: the book's order is locked until this is committed. Raises
-    `errors.AccountUnknown`, `Malformed`, `StateFinal`, `StateUnchanged` or `BalanceNotZero`.
+    `errors.AccountUnknown`, `Malformed`, `StateFinal`, `StateUnchanged` or `BalanceNotZero`; and
+    `ConditionHolds` where it would let a dormant or a deceased customer's money out.
     """
     access.require(db, actor, "custody.change_account_state")
+    _require_condition(db, number, status)
     changes_limits = no_overdraft is not None or ceiling_minor is not KEEP
     if changes_limits:
         access.require(db, actor, "custody.set_limits")
+    return _change(
+        db,
+        number,
+        status,
+        reason,
+        no_overdraft=no_overdraft,
+        ceiling_minor=ceiling_minor,
+        actor=actor,
+        now=now,
+    )
+
+
+def follow(db: Db, number: int, status: AccountStatus, reason: str, *, actor: Actor, now: datetime) -> State:
+    """Freeze or thaw an account because its condition changed: `conditions` asks who may, by its own rules.
+
+    Raises as `change_state` does.
+    """
+    return _change(db, number, status, reason, no_overdraft=None, ceiling_minor=KEEP, actor=actor, now=now)
+
+
+_SELECT = """
+select a.number, a.book_id, a.family, c.code, c.scale, a.normal_side, a.owner, a.name, a.reference,
+    a.opened_at, a.opened_by, s.status, s.no_overdraft, s.ceiling_minor, s.reason, s.at
+from custody_account a
+join custody_asset c on c.number = a.asset_id
+left join lateral (
+    select status, no_overdraft, ceiling_minor, reason, at from custody_account_state
+    where account_id = a.number order by id desc limit 1
+) s on true
+"""
+
+
+def _require_condition(db: Db, number: int, status: AccountStatus) -> None:
+    """Nobody thaws a dormant or a deceased customer's account by hand; the database says so too."""
+    if status not in (AccountStatus.OPEN, AccountStatus.CREDITS_FROZEN):
+        return
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select condition from custody_account_condition where account_id = %s order by id desc limit 1",
+            [number],
+        )
+        row = cursor.fetchone()
+    if row is not None and row[0] in ("dormant", "deceased"):
+        raise errors.ConditionHolds(condition=row[0])
+
+
+def _change(
+    db: Db,
+    number: int,
+    status: AccountStatus,
+    reason: str,
+    *,
+    no_overdraft: bool | None,
+    ceiling_minor: int | Keep | None,
+    actor: Actor,
+    now: datetime,
+) -> State:
     if not _says_something(reason, 500):
         raise errors.Malformed(where="account", field="reason", expected="1 to 500 characters")
     with transaction.atomic(using=db):
@@ -383,18 +442,6 @@ def change_state(
             at=now,
         )
     return State(state_id, status, refusing, ceiling, reason, now, actor.id)
-
-
-_SELECT = """
-select a.number, a.book_id, a.family, c.code, c.scale, a.normal_side, a.owner, a.name, a.reference,
-    a.opened_at, a.opened_by, s.status, s.no_overdraft, s.ceiling_minor, s.reason, s.at
-from custody_account a
-join custody_asset c on c.number = a.asset_id
-left join lateral (
-    select status, no_overdraft, ceiling_minor, reason, at from custody_account_state
-    where account_id = a.number order by id desc limit 1
-) s on true
-"""
 
 
 def _accounts(db: Db, rest: str, parameters: list[Any] | Mapping[str, Any]) -> list[Account]:

@@ -104,6 +104,30 @@ class DepositAnnouncement(models.Model):
         indexes = (models.Index(fields=["account", "-id"], name="custody_announcement_of"),)
 
 
+class DepositNotice(models.Model):
+    """That the bank told of money for a customer before it stood in a statement. It moves nothing."""
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey("custody.Account", on_delete=models.PROTECT, related_name="+")
+    statement_line = models.OneToOneField(
+        "custody.StatementLine", on_delete=models.PROTECT, related_name="+", db_column="statement_line"
+    )
+    amount_minor = models.BigIntegerField()
+    booking_date = models.DateField()
+    digest = models.BinaryField(
+        db_comment="of account, amount, day and references: the same payment told twice is known again"
+    )
+    nth = models.IntegerField(db_comment="payments alike on one day, in the order told")
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "custody_deposit_notice"
+        db_table_comment = "Money the bank has told of and not yet put into a statement. Append-only."
+        constraints = (
+            models.UniqueConstraint(fields=["account", "digest", "nth"], name="custody_deposit_notice_once"),
+        )
+
+
 class Deposit(models.Model):
     """An incoming line of a bank statement that was booked by itself: to its owner, or to suspense."""
 
@@ -134,6 +158,13 @@ class Deposit(models.Model):
         related_name="+",
         db_comment="the word it makes good",
     )
+    notice = models.OneToOneField(
+        DepositNotice,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_comment="by which the bank told of it before",
+    )
     at = models.DateTimeField()
     actor = models.CharField(max_length=80)
 
@@ -151,13 +182,14 @@ class Deposit(models.Model):
 
 
 class DepositsTaken(models.Model):
-    """A bank statement whose incoming lines have all been looked at."""
+    """A bank statement, or an early word of one, whose incoming lines have all been looked at."""
 
     statement = models.OneToOneField(
         "custody.BankStatement", primary_key=True, on_delete=models.PROTECT, related_name="+"
     )
     credited = models.IntegerField()
     suspense = models.IntegerField()
+    noticed = models.IntegerField(db_comment="told of early: nothing is booked from these")
     left_alone = models.IntegerField(db_comment="in the ledger already, or for the reconciliation to judge")
     at = models.DateTimeField()
 
@@ -316,3 +348,17 @@ class DormancyNotice(models.Model):
                 fields=["account", "last_movement_at"], name="custody_dormancy_notice_once"
             ),
         )
+
+
+class DormancySweep(models.Model):
+    """That all accounts of a book have been looked at on a day: once is enough."""
+
+    id = models.BigAutoField(primary_key=True)
+    book = models.ForeignKey("custody.Book", on_delete=models.PROTECT, related_name="+")
+    day = models.DateField(db_comment="of the book's own time zone")
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "custody_dormancy_sweep"
+        db_table_comment = "Days on which every quiet account of a book was dealt with. Append-only."
+        constraints = (models.UniqueConstraint(fields=["book", "day"], name="custody_dormancy_swept"),)

@@ -7,7 +7,8 @@ signed; nothing about it changes afterwards but that it is used, or withdrawn wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -20,7 +21,8 @@ from django.db import connections, transaction
 from tallystick.core import money
 from tallystick.core.db import Db
 from tallystick.core.errors import Refusal
-from tallystick.custody import accounts, codes, errors, interest, numbers
+from tallystick.custody import accounts, codes, errors, holders, interest, numbers
+from tallystick.custody.holder_models import HoldingRule
 from tallystick.custody.models import AmountRule
 from tallystick.custody.numbers import AccountNumber, AuthorisationKind, AuthorisationNumber, BookId, Family
 from tallystick.evidence import canonical, log
@@ -211,6 +213,17 @@ def statement_bytes(terms: Terms) -> bytes:
     authorisation, so an order that is to be given twice names two orders.
     """
     return _statement(terms).encode()
+
+
+def agreed_text(terms: Terms) -> str:
+    """What several holders agree to, as canonical JSON: the terms without their times and their basis.
+
+    Each holder says yes at an hour of their own; to whom, how much and how often is the same for all.
+    """
+    told = json.loads(_statement(terms))
+    for name in ("form", "valid_from", "valid_until", "basis"):
+        del told[name]
+    return canonical.text(told)
 
 
 def misfit(terms: Terms) -> tuple[str, str] | None:
@@ -413,7 +426,9 @@ def authorise_many(
 
     A statement that the client has signed and we have recorded before is that authorisation: its number
     comes back and nothing is written. Raises `errors.NotAClientAccount`, `AccountUnknown`,
-    `EntitlementOnly`, `Malformed`, `SignatureMissing` or `SignatureWrong`.
+    `EntitlementOnly`, `Malformed`, `SignatureMissing` or `SignatureWrong`; where the account's holders or
+    its condition stand against it `AccountDormant`, `AccountOfDeceased`, `EstateOnly`, `MayNotSign` or
+    `HoldersMissing`.
     """
     if not given:
         return []
@@ -431,12 +446,18 @@ def authorise_many(
     if any(numbers.book_of(number) != book for number in touched):
         raise errors.BookDiffers
     owners = _owners(db, touched)
-    for owner in {owners[each.terms.debit_account] for each in given}:
-        access.require(db, actor, "custody.authorise", owner=owner)
-    _require_given_by_client(db, given, owners, actor)
+    standings = holders.standings(
+        db, {number: owners[number] for number in {each.terms.debit_account for each in given}}
+    )
+    for stands in standings.values():
+        access.require(db, actor, "custody.authorise", owner=_asked_as(stands, actor))
+    word_of = _require_given_by_client(db, given, standings, actor)
 
     with transaction.atomic(using=db):
         _in_turn(db, book, {each.terms.debit_account for each in given})
+        for each, by in zip(given, word_of, strict=True):
+            if by is not None:
+                _require_all(db, each.terms, standings[each.terms.debit_account], by, now)
         statements = [_statement(each.terms) for each in given]
         found, last = _recorded(db, given, statements)
         fresh: dict[AuthorisationNumber, tuple[Given, str]] = {}
@@ -452,6 +473,11 @@ def authorise_many(
                     found[account, statement] = number
             answer.append(number)
         _write(db, book, fresh, actor=actor, now=now)
+        for number, (each, _) in fresh.items():
+            if standings[each.terms.debit_account].holding.rule == HoldingRule.ALL:
+                holders.use(
+                    db, each.terms.debit_account, agreed_text(each.terms), number, actor=actor, now=now
+                )
         log.append_many(
             db,
             [
@@ -472,6 +498,19 @@ def authorise_many(
     return answer
 
 
+def consent(db: Db, terms: Terms, *, actor: Actor, now: datetime) -> frozenset[str]:
+    """Record one holder's yes to these terms, where the account needs all; whose is still missing comes back.
+
+    Nobody missing: the next to `authorise` exactly these terms is not refused. Raises as `holders.consent`
+    does, and what is wrong with the terms themselves.
+    """
+    if refusal := border_refusal(terms):
+        raise refusal
+    if wrong := misfit(terms):
+        raise errors.Malformed(where="authorisation", field=wrong[0], expected=wrong[1])
+    return holders.consent(db, terms.debit_account, agreed_text(terms), actor=actor, now=now)
+
+
 def withdraw(db: Db, number: int, reason: str, *, actor: Actor, now: datetime) -> None:
     """End an authorisation before its time; it holds from the next batch on. What is held stays held.
 
@@ -479,11 +518,20 @@ def withdraw(db: Db, number: int, reason: str, *, actor: Actor, now: datetime) -
     `AuthorisationAlreadyWithdrawn` or `Malformed`.
     """
     given = authorisation(db, number)
-    access.require(db, actor, "custody.withdraw_authorisation", owner=given.owner)
+    debited = accounts.account(db, given.debit_account)
+    access.require(db, actor, "custody.withdraw_authorisation", owner=holders.speaker(db, debited, actor))
     if given.kind == AuthorisationKind.LEGAL:
         access.require(db, actor, "custody.withdraw_authorisation")
     if not _says_something(reason, 500):
         raise errors.Malformed(where=given.text, field="reason", expected="1 to 500 characters")
+    end(db, given, reason, actor=actor, now=now)
+
+
+def end(db: Db, given: Authorisation, reason: str, *, actor: Actor, now: datetime) -> None:
+    """End an authorisation, for an action that may: a holder's withdrawal, or a holder's recorded death.
+
+    Raises `errors.AuthorisationAlreadyWithdrawn`.
+    """
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:
             # As for an account's state: ids become visible in their order, between two batches.
@@ -491,7 +539,7 @@ def withdraw(db: Db, number: int, reason: str, *, actor: Actor, now: datetime) -
             cursor.execute(
                 "insert into custody_authorisation_withdrawal (book_id, authorisation, reason, at, actor)"
                 " values (%s, %s, %s, %s, %s) on conflict do nothing",
-                [given.book, number, reason, now, actor.id],
+                [given.book, given.number, reason, now, actor.id],
             )
             if cursor.rowcount == 0:
                 raise errors.AuthorisationAlreadyWithdrawn(authorisation=given.text)
@@ -596,24 +644,40 @@ def _owners(db: Db, touched: Iterable[AccountNumber]) -> dict[AccountNumber, str
     return found
 
 
+def _asked_as(stands: holders.Standing, actor: Actor) -> str:
+    """The customer whose permission is asked for: the actor where they stand behind the account."""
+    mine = actor.customer_number
+    if mine is not None and stands.holding.capacity_of(mine) is not None:
+        return mine
+    return next((each.customer_number for each in stands.holding.parties), "")
+
+
 def _require_given_by_client(
-    db: Db, given: Sequence[Given], owners: dict[AccountNumber, str], actor: Actor
-) -> None:
-    """Each is the client's own word: their session, their signature, or above them a legal order."""
-    theirs = {owners[each.terms.debit_account] for each in given}
-    signing = theirs if _signs(given) else set()
-    registered = {owner: {key.public_key for key in keys(db, owner)} for owner in signing}
+    db: Db, given: Sequence[Given], standings: Mapping[AccountNumber, holders.Standing], actor: Actor
+) -> list[str | None]:
+    """Each is a holder's own word: their session, their signature, or above them a legal order.
+
+    Whose word each is comes back; nobody's where it is an order of the law, or of the simulation.
+    """
+    signing = [standings[each.terms.debit_account] for each in given] if _signs(given) else []
+    named = {number for stands in signing for number in holders.signers(stands)}
+    key_of = {key.public_key: owner for owner in named for key in keys(db, owner)}
+    word_of: list[str | None] = []
     for i, each in enumerate(given):
-        owner = owners[each.terms.debit_account]
-        is_client = Role.CUSTOMER in actor.roles and actor.customer_number == owner
+        stands = standings[each.terms.debit_account]
+        is_client = (
+            Role.CUSTOMER in actor.roles and stands.holding.capacity_of(actor.customer_number) is not None
+        )
         if each.terms.kind == AuthorisationKind.LEGAL and is_client:
             raise errors.Malformed(
                 where=f"authorisation {i}", field="kind", expected="order, schedule or entitlement"
             )
+        by = actor.customer_number if is_client else None
         if each.signature is not None or each.public_key is not None:
-            known = each.public_key is not None and each.public_key in registered[owner]
+            by = key_of.get(each.public_key or b"")
             if (
-                not known
+                by is None
+                or by not in holders.signers(stands)
                 or each.signature is None
                 or each.public_key is None
                 or not signed_by(statement_bytes(each.terms), each.signature, each.public_key)
@@ -623,6 +687,17 @@ def _require_given_by_client(
             is_client or each.terms.kind == AuthorisationKind.LEGAL or Role.SYSTEM_SIMULATION in actor.roles
         ):
             raise errors.SignatureMissing
+        refusal = holders.refusal_to_sign(stands, by, kind=each.terms.kind, code=each.terms.code)
+        if refusal is not None:
+            raise refusal
+        word_of.append(None if each.terms.kind == AuthorisationKind.LEGAL else by)
+    return word_of
+
+
+def _require_all(db: Db, terms: Terms, stands: holders.Standing, by: str, now: datetime) -> None:
+    missing = holders.missing(db, stands, agreed_text(terms), by=[by], now=now)
+    if missing:
+        raise errors.HoldersMissing(missing=len(missing))
 
 
 def _signs(given: Sequence[Given]) -> bool:

@@ -8,9 +8,10 @@ declare
     name text;
 begin
     foreach name in array array[
-        'custody_pay_in_details', 'custody_deposit_announcement', 'custody_deposit', 'custody_deposits_taken',
-        'custody_holding', 'custody_holding_party', 'custody_holder_consent', 'custody_holder_consent_end',
-        'custody_account_condition', 'custody_dormancy_rule', 'custody_dormancy_notice'
+        'custody_pay_in_details', 'custody_deposit_announcement', 'custody_deposit_notice',
+        'custody_deposit', 'custody_deposits_taken', 'custody_holding', 'custody_holding_party', 'custody_holder_consent', 'custody_holder_consent_end',
+        'custody_account_condition', 'custody_dormancy_rule', 'custody_dormancy_notice',
+        'custody_dormancy_sweep'
     ] loop
         execute format('create trigger custody_append_only before update or delete or truncate on %I '
                        'for each statement execute function custody_append_only()', name);
@@ -82,6 +83,7 @@ class Migration(migrations.Migration):
                 ),
                 ("credited", models.IntegerField()),
                 ("suspense", models.IntegerField()),
+                ("noticed", models.IntegerField(db_comment="told of early: nothing is booked from these")),
                 (
                     "left_alone",
                     models.IntegerField(
@@ -140,6 +142,41 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_deposit_announcement",
                 "db_table_comment": "Deposits customers say they have sent. Append-only.",
+            },
+        ),
+        migrations.CreateModel(
+            name="DepositNotice",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("amount_minor", models.BigIntegerField()),
+                ("booking_date", models.DateField()),
+                (
+                    "digest",
+                    models.BinaryField(
+                        db_comment="of account, amount, day and references: the same payment told twice is known again"
+                    ),
+                ),
+                ("nth", models.IntegerField(db_comment="payments alike on one day, in the order told")),
+                ("at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.account"
+                    ),
+                ),
+                (
+                    "statement_line",
+                    models.OneToOneField(
+                        db_column="statement_line",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="custody.statementline",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "custody_deposit_notice",
+                "db_table_comment": "Money the bank has told of and not yet put into a statement. Append-only.",
             },
         ),
         migrations.CreateModel(
@@ -223,6 +260,16 @@ class Migration(migrations.Migration):
                         to="custody.depositannouncement",
                     ),
                 ),
+                (
+                    "notice",
+                    models.OneToOneField(
+                        db_comment="by which the bank told of it before",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="custody.depositnotice",
+                    ),
+                ),
             ],
             options={
                 "db_table": "custody_deposit",
@@ -272,6 +319,24 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_dormancy_rule",
                 "db_table_comment": "When accounts of a book become dormant; no row: never. Append-only.",
+            },
+        ),
+        migrations.CreateModel(
+            name="DormancySweep",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("day", models.DateField(db_comment="of the book's own time zone")),
+                ("at", models.DateTimeField()),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "custody_dormancy_sweep",
+                "db_table_comment": "Days on which every quiet account of a book was dealt with. Append-only.",
             },
         ),
         migrations.CreateModel(
@@ -514,6 +579,12 @@ class Migration(migrations.Migration):
                 condition=models.Q(("amount_minor__gt", 0)), name="custody_announcement_some"
             ),
         ),
+        migrations.AddConstraint(
+            model_name="depositnotice",
+            constraint=models.UniqueConstraint(
+                fields=("account", "digest", "nth"), name="custody_deposit_notice_once"
+            ),
+        ),
         migrations.AddIndex(
             model_name="deposit",
             index=models.Index(fields=["account", "-id"], name="custody_deposit_of_account"),
@@ -547,6 +618,10 @@ class Migration(migrations.Migration):
                 condition=models.Q(("days__gt", models.F("notice_days")), ("notice_days__gt", 0)),
                 name="custody_dormancy_days",
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="dormancysweep",
+            constraint=models.UniqueConstraint(fields=("book", "day"), name="custody_dormancy_swept"),
         ),
         migrations.AddIndex(
             model_name="holderconsent",
