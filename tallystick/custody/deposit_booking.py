@@ -27,6 +27,7 @@ from tallystick.custody import (
     numbers,
     pay_in,
     pay_references,
+    payout_references,
     statement_files,
     transfers,
 )
@@ -278,8 +279,11 @@ def _owner(db: Db, held: pay_in.Held, line: HeldLine) -> tuple[AccountNumber | N
 def _is_known(line: HeldLine, known: set[str], nameless: Counter[tuple[int, dt.date]]) -> bool:
     """Whether the ledger has this payment already, or may have: then the reconciliation judges it.
 
-    By a reference of the bank's; or, where the ledger wrote none down, by amount and a day close by.
+    By a reference of the bank's; or, where the ledger wrote none down, by amount and a day close by. What
+    carries a payout's own id is a payout coming back, and the payouts' affair.
     """
+    if any(payout_references.payout_of(each) for each in line.references):
+        return True
     reference = bank_reference(line)
     if reference and _compared(reference) in known:
         return True

@@ -99,6 +99,16 @@ def signers(standing: Standing) -> frozenset[str]:
     return frozenset(each.customer_number for each in standing.holding.parties if each.capacity in signing)
 
 
+def payees(standing: Standing) -> frozenset[str]:
+    """The customers to whose own bank accounts its money may be paid: whose it is, or who settles the estate."""
+    paid = (
+        {Capacity.REPRESENTATIVE}
+        if standing.condition == Condition.ESTATE
+        else {Capacity.HOLDER, Capacity.MINOR}
+    )
+    return frozenset(each.customer_number for each in standing.holding.parties if each.capacity in paid)
+
+
 def misfit(rule: HoldingRule, parties: Sequence[Party]) -> tuple[str, str] | None:
     """The first thing wrong with a holding about to be recorded: the field, and what was expected of it."""
     if not 1 <= len(parties) <= PARTIES_MAX:

@@ -17,7 +17,7 @@ from django.db import connections, transaction
 
 from tallystick.core import money
 from tallystick.core.db import Db
-from tallystick.custody import accounts, books, errors, instructions, numbers
+from tallystick.custody import accounts, books, errors, holders, instructions, numbers
 from tallystick.custody.codes import Code
 from tallystick.custody.models import AmountRule
 from tallystick.custody.numbers import AccountNumber, AuthorisationKind, AuthorisationNumber, Family
@@ -193,7 +193,7 @@ def ask(
     """
     _require_well_formed(debit_account, amount_minor, request_key, note)
     account = accounts.account(db, debit_account)
-    access.require(db, actor, "custody.make_payout", owner=account.owner)
+    access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, account, actor))
     with transaction.atomic(using=db):
         # One client's orders one after the other: the daily limit counts those before.
         with connections[db].cursor() as cursor:
@@ -229,7 +229,8 @@ def cancel(db: Db, payout_id: int, *, reason: str = "", actor: Actor, now: datet
     Raises `errors.PayoutUnknown`, `PayoutNotPending` or `Malformed`.
     """
     asked = payout(db, payout_id)
-    access.require(db, actor, "custody.make_payout", owner=asked.owner)
+    debited = accounts.account(db, asked.debit_account)
+    access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, debited, actor))
     if reason and not _says(reason, 200):
         raise errors.Malformed(where=asked.reference, field="reason", expected="at most 200 characters")
     with transaction.atomic(using=db):
@@ -348,7 +349,7 @@ def _order(
 ) -> int:
     """Every refusal in order, then the authorisation, the order, its first step and the proposal to release it."""
     held = terms.current(db, account.book, numbers.asset_of(account.number))
-    read = notices.acknowledged(db, account.book, account.owner)
+    read = notices.acknowledged(db, account.book, actor.customer_number or account.owner)
     if read is None:
         raise errors.NoticeNotAcknowledged(version=notices.current(db, account.book).version)
     payee = _payable(db, account, bank_account_id, held, now)
@@ -399,7 +400,9 @@ def _payable(
     db: Db, account: accounts.Account, bank_account_id: int, held: terms.Terms, now: datetime
 ) -> bank_accounts.BankAccount:
     payee = bank_accounts.bank_account(db, bank_account_id)
-    if (payee.book, payee.owner) != (account.book, account.owner):
+    # To one of those whose money it is; of an estate, to whom it is handed over.
+    payees = holders.payees(holders.standing(db, account))
+    if payee.book != account.book or payee.owner not in payees:
         raise errors.BankAccountOfAnother(bank_account=payee.reference, account=account.text)
     if payee.status == BankAccountStatus.CLOSED:
         raise errors.BankAccountClosed(bank_account=payee.reference)
