@@ -14,12 +14,12 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import connections, transaction
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, books, errors, matching, sides, statement_files
+from tallystick.custody import accounts, books, errors, manual_matches, matching, sides, statement_files
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.numbers import AccountNumber, BookId, Family
 from tallystick.evidence import log
@@ -286,10 +286,13 @@ def _matched(
         raise errors.NothingToReconcile(account=account.text, to=to.isoformat() if to else "today")
     joined(counted)
     both = sides.sides(db, account, counted, held[len(counted) :], told)
+    # What two people said goes before what any pass would say.
+    both, groups = sides.by_hand(db, both, manual_matches.standing(db, account.number))
     told("match", 0, 1)
     work = matching.match(both.bank, both.ledger, both.channel, rules=rules)
     around = sides.around(db, account, both, set(matching.spoken(work)))
     outcome = matching.judge(work, around)
+    outcome = replace(outcome, groups=(*groups, *outcome.groups))
     told("match", 1, 1)
     return both, matching.with_opening(outcome, opening_minor=both.opening_minor, start=both.start)
 

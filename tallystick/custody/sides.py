@@ -12,14 +12,22 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from django.db import connections
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, codes, history, matching, numbers, statement_files
+from tallystick.custody import (
+    accounts,
+    codes,
+    history,
+    manual_matches,
+    matching,
+    numbers,
+    statement_files,
+)
 from tallystick.custody.matching.lines import Ints, Names
 
 Told = Callable[[str, int, int], None]
@@ -93,6 +101,45 @@ def sides(
         start=first.from_date or first.to_date,
         opening_minor=first.opening_minor - _total(posted.amount_minor[is_opening]),
     )
+
+
+def by_hand(
+    db: Db, both: Sides, standing: Sequence[manual_matches.Standing]
+) -> tuple[Sides, list[matching.Group]]:
+    """Both sides without what people matched by hand, and those matches as groups.
+
+    Only a match whose lines are all here, and add up, is honoured: as of an earlier day, or with its
+    write-off not yet posted, its lines are judged like any others.
+    """
+    groups: list[matching.Group] = []
+    lines: list[int] = []
+    positions: list[int] = []
+    for each in standing:
+        of_bank = np.isin(both.bank.key, each.statement_lines)
+        of_ledger = np.isin(both.ledger.position, each.positions)
+        is_whole = (int(of_bank.sum()), int(of_ledger.sum())) == (
+            len(each.statement_lines),
+            len(each.positions),
+        )
+        over = _total(both.bank.amount_minor[of_bank]) - _total(both.ledger.amount_minor[of_ledger])
+        if is_whole and over == 0:
+            groups.append(matching.Group(matching.Rule.BY_HAND, each.statement_lines, each.positions))
+            lines.extend(each.statement_lines)
+            positions.extend(each.positions)
+    if not groups:
+        return both, []
+    kept = ~np.isin(both.bank.key, lines)
+    key = both.bank.key[kept]
+    bank = matching.Bank(
+        key=key,
+        day=both.bank.day[kept],
+        amount_minor=both.bank.amount_minor[kept],
+        reference=both.bank.reference[kept],
+        currency=both.bank.currency[kept],
+        said=lambda rows: _said(db, key[rows]),
+    )
+    ledger = _rows(both.ledger, ~np.isin(both.ledger.position, positions))
+    return replace(both, bank=bank, ledger=ledger), groups
 
 
 def around(db: Db, account: accounts.Account, both: Sides, spoken: Set[str]) -> matching.Around:

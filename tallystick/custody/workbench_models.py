@@ -164,9 +164,7 @@ class ManualMatch(models.Model):
         db_comment="what the bank's lines have over the ledger's: written off by the transfer beside it"
     )
     write_off_transfer = models.UUIDField(null=True)
-    approval = models.CharField(
-        max_length=40, unique=True, db_comment="by which it was proposed and approved"
-    )
+    approval = models.OneToOneField("identity.Approval", on_delete=models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     proposed_by = models.CharField(max_length=80)
     approved_by = models.CharField(max_length=80)

@@ -28,6 +28,8 @@ class Pass(StrEnum):
     AMOUNT_AND_DAY = "amount_and_day"
     SUM = "sum"
     SETTLEMENT = "settlement"
+    BY_HAND = "by_hand"
+    """No pass: two people have said so, and no pass looks at these lines."""
 
 
 class Rule(StrEnum):
@@ -43,6 +45,7 @@ class Rule(StrEnum):
     SETTLEMENT_REFERENCE = "settlement_reference"
     SETTLEMENT_SUM = "settlement_sum"
     SETTLEMENT_SUBSET = "settlement_subset"
+    BY_HAND = "by_hand"
 
     @property
     def made_in(self) -> Pass:
@@ -61,6 +64,7 @@ _PASSES = {
     Rule.SETTLEMENT_REFERENCE: Pass.SETTLEMENT,
     Rule.SETTLEMENT_SUM: Pass.SETTLEMENT,
     Rule.SETTLEMENT_SUBSET: Pass.SETTLEMENT,
+    Rule.BY_HAND: Pass.BY_HAND,
 }
 RULES = tuple(Rule)
 

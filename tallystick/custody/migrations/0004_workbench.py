@@ -134,8 +134,8 @@ class Migration(migrations.Migration):
                 ("write_off_transfer", models.UUIDField(null=True)),
                 (
                     "approval",
-                    models.CharField(
-                        db_comment="by which it was proposed and approved", max_length=40, unique=True
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="identity.approval"
                     ),
                 ),
                 ("reason", models.CharField(max_length=500)),

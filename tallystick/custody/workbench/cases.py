@@ -229,13 +229,14 @@ def of_anchor(db: Db, bank_account: int, anchors: Iterable[str]) -> dict[str, Ca
     return {each.anchor: each for each in found}
 
 
-def unfollowed(db: Db, book: int, *, limit: int = 100) -> Sequence[str]:
+def unfollowed(db: Db, book: int, *, bank_account: int | None = None, limit: int = 100) -> Sequence[str]:
     """The runs whose breaks have not been taken up, the first first."""
     with connections[db].cursor() as cursor:
         cursor.execute(
-            "select r.id from custody_reconciliation r where r.book_id = %s and not exists"
+            "select r.id from custody_reconciliation r where r.book_id = %s"
+            " and (%s::bigint is null or r.bank_account_id = %s) and not exists"
             " (select from custody_case_run f where f.reconciliation_id = r.id) order by r.id limit %s",
-            [book, limit],
+            [book, bank_account, bank_account, limit],
         )
         return [f"rec_{row[0]}" for row in cursor.fetchall()]
 

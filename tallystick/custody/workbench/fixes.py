@@ -155,7 +155,7 @@ def _wanted(db: Db, case: Case, found: Break) -> list[_Wanted]:
     posted = None if found.position is None else history.transfer_at(db, case.book, found.position)
     match found.kind:
         case BreakKind.UNIDENTIFIED | BreakKind.MISSING_IN_LEDGER if line is not None:
-            return _not_in_ledger(db, case, line, found.kind)
+            return _not_in_ledger(db, case, line, found)
         case BreakKind.DUPLICATE if line is not None and line.amount_minor > 0:
             # The bank has the money twice: it is somebody's until the bank takes it back.
             return _to_suspense(db, line)
@@ -175,22 +175,23 @@ def _to_suspense(db: Db, line: owners.Line) -> list[_Wanted]:
     return [(Why.SUSPENSE, _request(line, suspense, Code.UNIDENTIFIED_RECEIPT))]
 
 
-def _not_in_ledger(db: Db, case: Case, line: owners.Line, kind: BreakKind) -> list[_Wanted]:
+def _not_in_ledger(db: Db, case: Case, line: owners.Line, found: Break) -> list[_Wanted]:
+    # The difference, not the line: a channel's fee is part of a line.
+    amount = found.effect_minor
     was = _reversed_before(db, case)
-    if was is not None and line.amount_minor > 0:
+    if was is not None and amount > 0:
         # What was booked for this line was reversed as part of this case: its account is known.
         is_external = numbers.family_of(was.debit_account) == Family.EXTERNAL
         counter = was.credit_account if is_external else was.debit_account
-        return [(Why.REBOOKING, _request(line, counter, was.code, reference=was.reference))]
-    if kind is BreakKind.UNIDENTIFIED:
-        return _to_suspense(db, line)
-    if line.amount_minor < 0:
+        again = _request(line, counter, was.code, reference=was.reference, amount=amount)
+        return [(Why.REBOOKING, again)]
+    if amount < 0:
         own = _account(db, line, Family.OWN)
-        return [] if own is None else [(Why.BORNE, _request(line, own, Code.CORRECTION))]
-    owner = owners.named(db, line)
+        return [] if own is None else [(Why.BORNE, _request(line, own, Code.CORRECTION, amount=amount))]
+    owner = owners.named(db, line) if found.kind is BreakKind.MISSING_IN_LEDGER else None
     if owner is None:
         return _to_suspense(db, line)
-    return [(Why.RECEIPT, _request(line, owner.account, Code.TOP_UP))]
+    return [(Why.RECEIPT, _request(line, owner.account, Code.TOP_UP, amount=amount))]
 
 
 def _amount(db: Db, line: owners.Line, posted: Transfer, found: Break) -> list[_Wanted]:
