@@ -29,10 +29,43 @@ def bench() -> None:
 )
 def ledger(*, as_json: bool, seconds: float, rounds: int, million: bool) -> None:
     """Transfers a second, beside pgbench's TPC-B and a raw COPY on the same server in the same run."""
-    script = BENCHES / "ledger.py"
-    if not script.exists():
-        raise click.ClickException(f"the benches are in the source tree, and {script} is not there")
     options = ["--seconds", str(seconds), "--rounds", str(rounds)]
     options += ["--json"] if as_json else []
     options += [] if million else ["--no-million"]
-    sys.exit(subprocess.run([sys.executable, str(script), *options], check=False).returncode)
+    _run("ledger.py", options)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option(
+    "--lines",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(5_000, 20_000_000),
+    help="Of each side.",
+)
+@click.option(
+    "--per-mille",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, 100),
+    help="Planted breaks in a thousand lines.",
+)
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(1, 50), help="Interleaved; medians count."
+)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of what is planted.")
+def reconcile(*, as_json: bool, lines: int, per_mille: float, rounds: int, seed: int) -> None:
+    """Statement lines matched with ledger lines a second, beside a plain join of the same keys."""
+    options = ["--lines", str(lines), "--per-mille", str(per_mille)]
+    options += ["--rounds", str(rounds), "--seed", str(seed)]
+    options += ["--json"] if as_json else []
+    _run("reconcile.py", options)
+
+
+def _run(script: str, options: list[str]) -> None:
+    """A bench in a process of its own: what it measures is then its own."""
+    path = BENCHES / script
+    if not path.exists():
+        raise click.ClickException(f"the benches are in the source tree, and {path} is not there")
+    sys.exit(subprocess.run([sys.executable, str(path), *options], check=False).returncode)

@@ -18,7 +18,6 @@ from tallystick.custody.matching.lines import (
     Names,
     Said,
     cleaned,
-    coded,
     normal,
     words,
 )
@@ -45,7 +44,8 @@ class Around:
 
 def spoken(work: Work) -> Iterator[str]:
     """Every word of the lines that are left: all that `Around` need know of."""
-    for _, said in work.said(np.flatnonzero(work.bank_open)):
+    for _, heard in work.heard(np.flatnonzero(work.bank_open)):
+        said = heard.said
         yield from said.references
         yield normal(said.counterparty_account)
         for text in (said.text, *said.references):
@@ -82,8 +82,8 @@ class Judge:
             self._settled(settled, repeated, amounts)
         self._unsettled(repeated)
         self._amounts()
-        for row, said in self.work.said(self.work.open_bank()):
-            self._judge_bank(row, said)
+        for row, heard in self.work.heard(self.work.open_bank()):
+            self._judge_bank(row, heard.said)
         for row in self.work.open_ledger().tolist():
             self._judge_ledger(row)
         return sorted(
@@ -128,10 +128,10 @@ class Judge:
         waiting = self._ledger_by_reference()
         if not waiting:
             return
-        for row, said in work.said(work.open_bank()):
+        for row, heard in work.heard(work.open_bank()):
             amount = int(bank.amount_minor[row])
-            for reference in (*said.references, *words(said.text)):
-                fitting = waiting.get((coded(reference), int(bank.currency[row]), amount > 0))
+            for reference in heard.all:
+                fitting = waiting.get((reference, int(bank.currency[row]), amount > 0))
                 if fitting:
                     posted = fitting.popleft()
                     effect = amount - int(ledger.amount_minor[posted])
@@ -143,7 +143,7 @@ class Judge:
                             _day(bank.day[row]),
                             int(bank.key[row]),
                             int(ledger.position[posted]),
-                            reference,
+                            _told(reference),
                         )
                     )
                     break

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 import numpy as np
 
 from tallystick.custody.matching import keys
-from tallystick.custody.matching.lines import Bank, Flags, Ints, Ledger, coded, words
+from tallystick.custody.matching.lines import Bank, Flags, Ints, Ledger
 from tallystick.custody.matching.outcome import Rule
 from tallystick.custody.matching.work import Work
 
@@ -55,10 +55,10 @@ def by_further_references(work: Work) -> None:
         if not waiting:
             return
         bank_rows, ledger_rows = [], []
-        for row, said in work.said(work.open_bank()):
+        for row, heard in work.heard(work.open_bank()):
             amount, currency = int(work.bank.amount_minor[row]), int(work.bank.currency[row])
-            for word in said.references[1:] if rule == Rule.FURTHER_REFERENCE else words(said.text):
-                fitting = waiting.get((coded(word), amount, currency))
+            for word in heard.references[1:] if rule == Rule.FURTHER_REFERENCE else heard.words:
+                fitting = waiting.get((word, amount, currency))
                 if fitting:
                     bank_rows.append(row)
                     ledger_rows.append(fitting.popleft())
@@ -94,10 +94,10 @@ def pledge(work: Work) -> None:
             waiting[reference, int(ledger.currency[row]), is_in].append(row)
     if not waiting:
         return
-    for row, said in work.said(work.open_bank()):
+    for row, heard in work.heard(work.open_bank()):
         is_in, currency = int(work.bank.amount_minor[row]) > 0, int(work.bank.currency[row])
-        for word in (*said.references, *words(said.text)):
-            fitting = waiting.get((coded(word), currency, is_in))
+        for word in heard.all:
+            fitting = waiting.get((word, currency, is_in))
             if fitting:
                 work.bank_pledged[row] = True
                 work.ledger_pledged[fitting.popleft()] = True

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tallystick.custody.matching import keys
-from tallystick.custody.matching.lines import Ints, coded, words
+from tallystick.custody.matching.lines import Ints
 from tallystick.custody.matching.outcome import Rule
 from tallystick.custody.matching.sums import subset
 from tallystick.custody.matching.work import Settled, Work
@@ -56,11 +56,11 @@ def by_name(work: Work) -> None:
     if not named:
         return
     lines: dict[Name, list[int]] = defaultdict(list)
-    for row, said in work.said(work.open_bank()):
+    for row, heard in work.heard(work.open_bank()):
         currency = int(work.bank.currency[row])
-        for word in (*said.references, *words(said.text)):
-            if (coded(word), currency) in named:
-                lines[coded(word), currency].append(row)
+        for word in heard.all:
+            if (word, currency) in named:
+                lines[word, currency].append(row)
                 break
     unpaid: dict[Name, list[int]] = {}
     for name, rows in sorted(named.items()):
@@ -92,20 +92,22 @@ def by_sum(work: Work) -> None:
 
 
 def _by_subset(work: Work) -> None:
-    days = _days(work)
+    days, net = _days(work), work.channel.net_minor
     for row in work.open_bank().tolist():
         amount, day = int(work.bank.amount_minor[row]), int(work.bank.day[row])
         for distance in range(work.rules.window_days + 1):
             places = days.get(int(work.bank.currency[row]), {}).get(day - distance, [])
-            places = [each for each in places if work.channel_open[each]][: work.rules.sum_candidates_max]
+            places = [each for each in places if work.channel_open[each]]
             if len(places) < 2:
                 continue
             if work.searches >= work.rules.searches_max:
                 work.not_searched += 1
                 return
             work.searches += 1
-            nets = [int(work.channel.gross_minor[each] - work.channel.fee_minor[each]) for each in places]
-            found = subset(nets, amount, lines_max=work.rules.sum_lines_max)
+            places = [each for each in places if (int(net[each]) > 0) == (amount > 0)]
+            nets = [int(net[each]) for each in places]
+            rules = work.rules
+            found = subset(nets, amount, lines_max=rules.sum_lines_max, sums_max=rules.sums_max)
             if found is not None:
                 chosen = [places[each] for each in found]
                 _settle(work, [row], chosen, b"", Rule.SETTLEMENT_SUBSET)

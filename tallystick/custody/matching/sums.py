@@ -8,7 +8,9 @@ one of the sides carries no reference to say otherwise, lines of near days. The 
 3. the fewest lines of one day, the nearest day first;
 4. the fewest lines over all days of the window, but only where no other choice is as small.
 
-Of choices as small, the one whose earlier lines come first. Many ledger lines for one bank line are sought
+Of choices as small, the one whose earlier lines come first. Lines without a reference are summed before
+any with one. Of a day no more than its first thousand lines are looked at, and of each size no more than
+`sums_max` sums, those of the earliest lines. Many ledger lines for one bank line are sought
 before many bank lines for one ledger line; of either, the earliest line seeks first.
 """
 
@@ -16,40 +18,61 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tallystick.custody.matching.lines import Ints, coded, words
 from tallystick.custody.matching.outcome import Rule
 from tallystick.custody.matching.work import Work
 
+Day: TypeAlias = tuple[int, bool, int]
+"""Currency, whether money came in, and the day's ordinal."""
+
+DAY_LINES_MAX = 1_000
+"""How many lines of a day are looked at."""
+
 
 def subset(
-    amounts: Sequence[int], target: int, *, lines_max: int, is_only: bool = False
+    amounts: Sequence[int], target: int, *, lines_max: int, sums_max: int, is_only: bool = False
 ) -> tuple[int, ...] | None:
     """The places of the fewest amounts, two at least, that make the target; of those the first.
 
-    With `is_only`, none where as few others make it too. Amounts and target are of one sign.
+    Of each size at most `sums_max` sums are looked at: those of the first so many amounts. With `is_only`,
+    none where as few others make it too. Amounts and target are of one sign.
     """
     column = np.array(amounts, np.int64)
     for count in range(2, min(lines_max, len(amounts)) + 1):
-        chosen = _choices(len(amounts), count)
+        among = min(len(amounts), _among_max(count, sums_max))
+        chosen = _choices(count, sums_max)[: math.comb(among, count)]
         # Amounts that overflow wrap around: what seems to fit is added up again without bounds.
-        fitting = np.flatnonzero(column[chosen].sum(axis=1) == target).tolist()
-        found = [tuple(chosen[row].tolist()) for row in fitting]
+        fitting = np.flatnonzero(column[chosen].sum(axis=1) == target)
+        found = sorted(tuple(row) for row in chosen[fitting].tolist())
         found = [each for each in found if sum(amounts[place] for place in each) == target]
         if found:
             return None if is_only and len(found) > 1 else found[0]
     return None
 
 
-@functools.lru_cache(maxsize=256)
-def _choices(among: int, count: int) -> Ints:
-    """All ways to choose, in the order of their places. The largest has 38 760 rows of six."""
-    return np.array(list(itertools.combinations(range(among), count)), np.int64)
+@functools.lru_cache(maxsize=32)
+def _among_max(count: int, sums_max: int) -> int:
+    """Among how many lines so many can be chosen in no more ways than that."""
+    among = count
+    while math.comb(among + 1, count) <= sums_max:
+        among += 1
+    return among
+
+
+@functools.lru_cache(maxsize=16)
+def _choices(count: int, sums_max: int) -> NDArray[np.int16]:
+    """All ways to choose so many, those among fewer lines before those among more: so one table does."""
+    ways = itertools.combinations(range(_among_max(count, sums_max)), count)
+    table = np.array(list(ways), np.int16)
+    return table[np.lexsort(table.T)]
 
 
 @dataclass(slots=True, eq=False)
@@ -62,19 +85,36 @@ class _Side:
     reference: list[bytes]
     rows: list[int]
     is_open: Callable[[int], bool]
-    by_day: dict[tuple[int, bool, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    by_day: dict[Day, list[int]] = field(default_factory=lambda: defaultdict(list))
+    unnamed_by_day: dict[Day, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_reference: dict[tuple[bytes, int, bool], list[int]] = field(default_factory=lambda: defaultdict(list))
     """Places in the columns, the earliest first."""
 
     def __post_init__(self) -> None:
         for place, amount in enumerate(self.amount):
             is_in = amount > 0
-            self.by_day[self.currency[place], is_in, self.day[place]].append(place)
-            if self.reference[place]:
+            day = (self.currency[place], is_in, self.day[place])
+            self.by_day[day].append(place)
+            if not self.reference[place]:
+                self.unnamed_by_day[day].append(place)
+            else:
                 self.by_reference[self.reference[place], self.currency[place], is_in].append(place)
 
     def still(self, places: Iterable[int]) -> list[int]:
+        """Those that are open."""
         return [place for place in places if self.is_open(self.rows[place])]
+
+    def near(self, days: dict[Day, list[int]], day: Day, window_days: int) -> list[list[int]]:
+        """The open lines of each of the days around this one, the nearest day first."""
+        currency, is_in, middle = day
+        found = []
+        for shift in _nearest(window_days):
+            places = days.get((currency, is_in, middle + shift))
+            # What was taken is left out for the lines that come after, too.
+            if places and not self.is_open(self.rows[places[0]]):
+                places[:] = self.still(places)
+            found.append(self.still((places or [])[:DAY_LINES_MAX]))
+        return found
 
 
 def by_reference(work: Work) -> None:
@@ -100,11 +140,11 @@ def by_days(work: Work) -> None:
 def _under_references(work: Work, bank: _Side, ledger: _Side) -> None:
     """Ledger lines under a reference that the bank line carries, or that its text names."""
     places = {row: place for place, row in enumerate(bank.rows)}
-    for row, said in work.said(np.array(bank.rows, np.int64)):
+    for row, heard in work.heard(np.array(bank.rows, np.int64)):
         place = places[row]
         amount, currency = bank.amount[place], bank.currency[place]
-        for word in (*said.references, *words(said.text)):
-            fitting = ledger.still(ledger.by_reference.get((coded(word), currency, amount > 0), ()))
+        for word in heard.all:
+            fitting = ledger.still(ledger.by_reference.get((word, currency, amount > 0), ()))
             many = _made_of(work, ledger, fitting, amount)
             if many is not None:
                 work.take_group([row], [ledger.rows[each] for each in many], Rule.SAME_REFERENCE)
@@ -134,14 +174,23 @@ def _made_of(work: Work, side: _Side, places: list[int], amount: int) -> list[in
 
 
 def _near(work: Work, target: _Side, place: int, others: _Side) -> tuple[Rule, list[int]] | None:
-    """Lines of near days that make this one."""
-    amount, day = target.amount[place], target.day[place]
-    is_named = bool(target.reference[place])
-    by_day = []
-    for shift in _nearest(work.rules.window_days):
-        found = others.by_day.get((target.currency[place], amount > 0, day + shift), ())
-        # Two references that differ are two payments: a sum is sought where one side carries none.
-        by_day.append([each for each in others.still(found) if not (is_named and others.reference[each])])
+    """Lines of near days that make this one: first lines without a reference, then any that may be summed."""
+    day = (target.currency[place], target.amount[place] > 0, target.day[place])
+    window = work.rules.window_days
+    unnamed = others.near(others.unnamed_by_day, day, window)
+    found = _of_days(work, target.amount[place], others, unnamed)
+    # Two references that differ are two payments: with one of its own it is no sum of lines with theirs.
+    if found is None and not target.reference[place]:
+        by_day = others.near(others.by_day, day, window)
+        if by_day != unnamed:
+            found = _of_days(work, target.amount[place], others, by_day)
+    return found
+
+
+def _of_days(
+    work: Work, amount: int, others: _Side, by_day: list[list[int]]
+) -> tuple[Rule, list[int]] | None:
+    """A whole day's lines, some of a day's, or some of all days that are the only ones."""
     if sum(map(len, by_day)) < 2:
         return None
     for places in by_day:
@@ -165,7 +214,6 @@ def _searched(
     work: Work, side: _Side, places: list[int], amount: int, *, is_only: bool = False
 ) -> list[int] | None:
     smaller = [each for each in places if abs(side.amount[each]) < abs(amount)]
-    smaller = smaller[: work.rules.sum_candidates_max]
     if len(smaller) < 2 or abs(sum(side.amount[each] for each in smaller)) < abs(amount):
         return None
     work.searches += 1
@@ -173,6 +221,7 @@ def _searched(
         [side.amount[each] for each in smaller],
         amount,
         lines_max=work.rules.sum_lines_max,
+        sums_max=work.rules.sums_max,
         is_only=is_only,
     )
     return None if found is None else [smaller[each] for each in found]

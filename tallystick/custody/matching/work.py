@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tallystick.custody.matching.lines import Bank, Channel, Flags, Ints, Ledger, Said
+from tallystick.custody.matching.lines import (
+    Bank,
+    Channel,
+    Flags,
+    Ints,
+    Ledger,
+    Said,
+    coded,
+    words,
+)
 from tallystick.custody.matching.outcome import RULES, Group, Matches, Rule
 
 WINDOW_DAYS = 3
@@ -16,12 +25,14 @@ TIMING_DAYS = 3
 """How long a bank may take to book what the ledger has already."""
 SUM_LINES_MAX = 6
 """How many lines a sum that is sought may have."""
-SUM_CANDIDATES_MAX = 20
-"""Among how many it is sought: 60 439 sums at most."""
+SUMS_MAX = 20_000
+"""How many sums of each size are looked at: all pairs of 200 lines, all sixes of 17."""
 SEARCHES_MAX = 2_000
 """How many lines a run seeks sums for: some milliseconds each."""
 SAID_AT_ONCE = 20_000
-"""How many texts are held at a time."""
+"""How many texts are read at a time."""
+SAID_KEPT = 50_000
+"""How many texts are kept from one pass to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +42,7 @@ class Rules:
     window_days: int = WINDOW_DAYS
     timing_days: int = TIMING_DAYS
     sum_lines_max: int = SUM_LINES_MAX
-    sum_candidates_max: int = SUM_CANDIDATES_MAX
+    sums_max: int = SUMS_MAX
     searches_max: int = SEARCHES_MAX
 
 
@@ -45,6 +56,27 @@ class Settled:
     rule: Rule
     is_booked: bool
     """The ledger has the sum itself, in one line, and none of its payments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a bank line says, and its words as columns have them: cut and coded once for all passes."""
+
+    said: Said
+    references: tuple[bytes, ...]
+    words: tuple[bytes, ...]
+    """Of the text."""
+
+    @classmethod
+    def of(cls, said: Said) -> Heard:
+        """The words of what was said."""
+        return cls(said, tuple(map(coded, said.references)), tuple(map(coded, words(said.text))))
+
+    @property
+    def all(self) -> Iterator[bytes]:
+        """The references, then the words."""
+        yield from self.references
+        yield from self.words
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +107,7 @@ class Work:
     searches: int = 0
     not_searched: int = 0
     _pairs: list[tuple[Ints, Ints, Rule]] = field(default_factory=list)
-    _said: dict[int, Said] = field(default_factory=dict)
+    _heard: dict[int, Heard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bank_open = np.ones(len(self.bank.key), np.bool_)
@@ -116,19 +148,19 @@ class Work:
         rows = np.flatnonzero(self.ledger_open)
         return rows[np.lexsort((self.ledger.position[rows], self.ledger.day[rows]))]
 
-    def said(self, rows: Ints) -> Iterator[tuple[int, Said]]:
+    def heard(self, rows: Ints) -> Iterator[tuple[int, Heard]]:
         """What bank lines say, a stretch at a time."""
         for start in range(0, len(rows), SAID_AT_ONCE):
             stretch = rows[start : start + SAID_AT_ONCE].tolist()
             # On most days all that is left fits into one stretch, and is read once for all passes.
-            unread = [row for row in stretch if row not in self._said]
-            if len(self._said) + len(unread) > SAID_AT_ONCE:
-                self._said, unread = {}, stretch
+            unread = [row for row in stretch if row not in self._heard]
+            if len(self._heard) + len(unread) > SAID_KEPT:
+                self._heard, unread = {}, stretch
             if unread:
                 given = self.bank.said(np.array(unread, np.int64))
-                self._said.update(zip(unread, given, strict=True))
+                self._heard.update(zip(unread, map(Heard.of, given), strict=True))
             for row in stretch:
-                yield row, self._said[row]
+                yield row, self._heard[row]
 
     def matches(self) -> Matches:
         """All pairs, by the bank's keys."""
