@@ -10,6 +10,7 @@ account's it is (7), kind (1). So a constraint can say that a debit names an aut
 
 from __future__ import annotations
 
+import functools
 from enum import IntEnum
 from typing import NewType
 
@@ -107,6 +108,7 @@ def authorisation_text(number: int) -> str:
     return f"ath_{number:018d}"
 
 
+@functools.lru_cache(maxsize=65_536)
 def parse_account(text: str) -> AccountNumber:
     """The number in `acc_…`. Raises `ValueError` where the form or a part is wrong."""
     number = _digits(text, "acc_")
@@ -115,6 +117,7 @@ def parse_account(text: str) -> AccountNumber:
     return AccountNumber(number)
 
 
+@functools.lru_cache(maxsize=65_536)
 def parse_authorisation(text: str) -> AuthorisationNumber:
     """The number in `ath_…`. Raises `ValueError` where the form or the kind is wrong."""
     number = _digits(text, "ath_")

@@ -139,7 +139,7 @@ def parse_id(text: str) -> bytes:
     if found is None:
         raise ValueError(f"{text!r} is not a transfer id")
     raw = bytes.fromhex(found[1].replace("-", ""))
-    if raw == bytes(16):
+    if raw == NO_ID:
         raise ValueError("the zero id names nothing")
     return raw
 
