@@ -15,13 +15,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from itertools import chain, islice
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from django.utils import translation
 from django.utils.translation import gettext
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase import pdfmetrics, ttfonts
 from reportlab.pdfgen.canvas import Canvas
+
+
+class Sink(Protocol):
+    """Where bytes go: a file, a response, a member of a ZIP."""
+
+    def write(self, content: bytes, /) -> object:
+        """Take these bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ def render(document: Document) -> bytes:
     return out.getvalue()
 
 
-def write(document: Document, out: BinaryIO) -> None:
+def write(document: Document, out: Sink) -> None:
     """Write the document as a PDF. Pages are compressed as they are laid out and written at the end."""
     assert document.produced_at.tzinfo is not None, "the time a document was produced names its zone"
     _register_fonts()
@@ -296,7 +303,7 @@ class _Sheet:
         else:
             self._new_page()
 
-    def close(self, out: BinaryIO) -> None:
+    def close(self, out: Sink) -> None:
         """End the last page, say how many there are, and hand over the file."""
         self._end_page()
         canvas = self._canvas
@@ -306,7 +313,7 @@ class _Sheet:
         self._text(self._pages_at, 40, text, _SMALL, self._plain, _GREY)
         canvas.endForm()
         canvas.save()
-        out.write(self._out.getbuffer())
+        out.write(self._out.getvalue())
 
     # How each is set.
 

@@ -101,7 +101,7 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.sign_proof": (_OPERATIONS,),
             "custody.countersign_proof": (_APPROVER,),
             "custody.read_safeguarding": _READERS,
-            "custody.build_resolution_pack": (_APPROVER, _AUDITOR, _REGULATOR, _CLI, _SIMULATION),
+            "custody.build_resolution_pack": (_APPROVER, _REGULATOR, _CLI, _SIMULATION),
             # Reading. `read_own` is the customer's door and, for staff, the same page of anyone's.
             "custody.read_ledger": (*_READERS, _POSTING, _STATEMENTS),
             "custody.read_own": (_CUSTOMER, *_READERS),

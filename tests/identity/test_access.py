@@ -56,7 +56,7 @@ MATRIX = {
     "custody.sign_proof": "O",
     "custody.countersign_proof": "P",
     "custody.read_safeguarding": "OPBUR",
-    "custody.build_resolution_pack": "PUR",
+    "custody.build_resolution_pack": "PR",
     "custody.assess_liquidity": "OP",
     "custody.record_rate": "O",
     "custody.set_corridor": "P",

@@ -12,10 +12,11 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
+from tallystick.core import pdf
 from tallystick.custody.safeguarding import comparison
 from tallystick.custody.safeguarding.comparison import Finding, Position, Proposal
 from tallystick.evidence import canonical
@@ -102,7 +103,7 @@ def digest(header_text: str) -> bytes:
 
 
 def write(
-    out: BinaryIO,
+    out: pdf.Sink,
     header_text: str,
     lines: Iterable[Mapping[str, canonical.Value]],
     *,
