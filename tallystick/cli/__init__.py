@@ -21,11 +21,14 @@ COMMANDS = {
     "statements": ("tallystick.cli.statements", "statements"),
     "reconcile": ("tallystick.cli.statements", "reconcile"),
     "liquidity": ("tallystick.cli.liquidity", "liquidity"),
+    "conformance": ("tallystick.cli.conformance", "conformance"),
+    "safeguarding": ("tallystick.cli.safeguarding", "safeguarding"),
     "backup": ("tallystick.cli.backup", "backup"),
     "restore": ("tallystick.cli.backup", "restore"),
     "demo": ("tallystick.cli.demo", "demo"),
     "bench": ("tallystick.cli.bench", "bench"),
     "trace": ("tallystick.cli.tracing", "trace"),
+    "pooling": ("tallystick.cli.tracing", "pooling"),
 }
 
 
