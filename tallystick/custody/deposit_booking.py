@@ -188,7 +188,10 @@ def advance(db: Db, book: BookId, *, actor: Actor, now: dt.datetime, limit: int 
 
 
 def _comes_in(line: HeldLine, since: dt.date) -> bool:
-    return 0 < line.amount_minor <= AMOUNT_MAX and not line.reversal and line.booking_date >= since
+    # A payout that comes back is no deposit: `payouts.returns` books it.
+    is_payout = any(payout_references.payout_of(reference) for reference in line.references)
+    comes_in = 0 < line.amount_minor <= AMOUNT_MAX and not line.reversal and not is_payout
+    return comes_in and line.booking_date >= since
 
 
 def _compared(reference: str) -> str:

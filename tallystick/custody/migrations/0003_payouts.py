@@ -24,6 +24,9 @@ begin
 end
 $$;
 
+-- A batch's own number is in its file, so it is drawn before the row is written.
+grant usage on sequence custody_payout_batch_id_seq to tallystick_app;
+
 -- The auditor sees which account it is, and not its number, not even sealed.
 grant select (id, bank_account_id, number, status, holder_name, bank_name, bic, cnaps, last4, fingerprint,
     details_at, reason, at, actor) on custody_bank_account_change to tallystick_auditor;

@@ -392,7 +392,15 @@ def _order(
     steps.take(db, [payout_id], PayoutStatus.ASKED, actor=actor, now=now)
     if needs_release:
         asked = payout(db, payout_id)
-        approvals.propose(db, KIND, asked.reference, state(asked), owner=asked.owner, actor=actor, now=now)
+        approvals.propose(
+            db,
+            KIND,
+            asked.reference,
+            state(asked),
+            owner=actor.customer_number or asked.owner,
+            actor=actor,
+            now=now,
+        )
     return payout_id
 
 
