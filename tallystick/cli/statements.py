@@ -26,6 +26,7 @@ from tallystick.core.db import APP
 if TYPE_CHECKING:
     from tallystick.custody import accounts, reconciliation, statement_files
     from tallystick.custody.statements import file as statement_file
+    from tallystick.custody.statements.mapping import Mapping
     from tallystick.custody.statements.notes import Note
 
 BAR_BYTES_MIN = 1 << 20
@@ -33,7 +34,14 @@ BAR_BYTES_MIN = 1 << 20
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _encoding = click.option(
-    "--encoding", help="Of MT940 files, where their bytes do not show it: gb18030, cp852."
+    "--encoding", help="Of files that name none, where their bytes do not show it: gb18030, cp852."
+)
+_mapping = click.option(
+    "--mapping",
+    "mapping_paths",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What the columns of a CSV file are, in YAML or JSON; of several, the first that has its header.",
 )
 _book = click.option(
     "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
@@ -47,20 +55,25 @@ def statements() -> None:
 
 @statements.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@_mapping
 @_encoding
 @_json
-def check(*, paths: tuple[Path, ...], encoding: str | None, as_json: bool) -> None:
+def check(
+    *, paths: tuple[Path, ...], mapping_paths: tuple[Path, ...], encoding: str | None, as_json: bool
+) -> None:
     """Read statement files and say of each what it is; whole directories too. Nothing is kept.
 
     Exit code 0 when every file got an answer, whatever the answer.
     """
     _words()
+    with ground.refusals(as_json=as_json):
+        mappings = _mappings(mapping_paths)
     files = [path for given in paths for path in _files(given)]
     answers = []
     with _bar(shown=not as_json, whole=sum(path.stat().st_size for path in files)) as advance:
         done = 0
         for path in files:
-            answers.append(_checked(path, encoding, functools.partial(_further, advance, done)))
+            answers.append(_checked(path, encoding, mappings, functools.partial(_further, advance, done)))
             done += path.stat().st_size
             advance(done)
     if as_json:
@@ -77,10 +90,17 @@ def check(*, paths: tuple[Path, ...], encoding: str | None, as_json: bool) -> No
     "--account", help="The control account, acc_…; else the one whose reference is the file's account."
 )
 @_book
+@_mapping
 @_encoding
 @_json
 def import_(
-    *, files: tuple[Path, ...], account: str | None, book: int | None, encoding: str | None, as_json: bool
+    *,
+    files: tuple[Path, ...],
+    account: str | None,
+    book: int | None,
+    mapping_paths: tuple[Path, ...],
+    encoding: str | None,
+    as_json: bool,
 ) -> None:
     """Import statement files, each whole or not at all; the same file again changes nothing.
 
@@ -88,12 +108,13 @@ def import_(
     """
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
+        mappings = _mappings(mapping_paths)
         number = _account_number(account) if account else None
         found = book if number is not None else _the_book(book)
         answers = []
         for path in files:
             with _bar(shown=not as_json, whole=2 * path.stat().st_size) as advance:
-                answers.append(_imported(path, number, found, encoding, advance))
+                answers.append(_imported(path, number, found, encoding, mappings, advance))
     if as_json:
         told = {"schema": "tallystick/statements-import/1", "files": answers}
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
@@ -226,9 +247,23 @@ def checked_answer(path: str, judged: statement_file.Judgement) -> dict[str, Any
         "format": judged.format_name,
         "status": judged.status,
         "encoding": judged.encoding,
-        "entries": judged.entries,
+        # Every entry of the file; how many of them the bank has not booked stands beside it.
+        "entries": judged.entries + judged.not_booked,
+        "not_booked": judged.not_booked,
         "statements": len(judged.statements),
+        "kinds": sorted({row.kind for row in judged.statements}),
         "sum_check": judged.sum_check,
+        "totals": [
+            {
+                "account": each.account,
+                "currency": each.currency,
+                "opening_minor": each.opening_minor,
+                "closing_minor": each.closing_minor,
+                "credits_minor": each.credits_minor,
+                "debits_minor": each.debits_minor,
+            }
+            for each in judged.statements
+        ],
         "notes": _notes(judged.notes),
     }
     if refusal is not None:
@@ -243,16 +278,18 @@ def checked_answer(path: str, judged: statement_file.Judgement) -> dict[str, Any
     return answer
 
 
-def _checked(path: Path, encoding: str | None, progress: Callable[[int], None]) -> dict[str, Any]:
+def _checked(
+    path: Path, encoding: str | None, mappings: Sequence[Mapping], progress: Callable[[int], None]
+) -> dict[str, Any]:
     from tallystick.custody.statements import file as statement_file
 
     try:
         with path.open("rb") as source:
-            judged = statement_file.judge(source, encoding=encoding, progress=progress)
+            judged = statement_file.judge(source, encoding=encoding, mappings=mappings, progress=progress)
     except OSError as failure:
         # A file that cannot be read has an answer too: the others must not wait for it.
         told: dict[str, Any] = {"path": str(path), "format": "unknown", "status": "refused", "encoding": ""}
-        told |= {"entries": 0}
+        told |= {"entries": 0, "not_booked": 0, "kinds": []}
         told |= {"statements": 0, "sum_check": "absent", "notes": [], "code": "unreadable", "line": 0}
         return told | {
             "reason": failure.strerror or str(failure),
@@ -264,7 +301,12 @@ def _checked(path: Path, encoding: str | None, progress: Callable[[int], None]) 
 
 
 def _imported(
-    path: Path, account: int | None, book: int | None, encoding: str | None, advance: Callable[[int], None]
+    path: Path,
+    account: int | None,
+    book: int | None,
+    encoding: str | None,
+    mappings: Sequence[Mapping],
+    advance: Callable[[int], None],
 ) -> dict[str, Any]:
     from tallystick.core.errors import Refusal
     from tallystick.custody import statement_files
@@ -284,6 +326,7 @@ def _imported(
                 actor=actor,
                 now=now,
                 encoding=encoding,
+                mappings=mappings,
                 progress=lambda done, _whole: advance(done),
             )
         except AccessDenied:
@@ -445,6 +488,12 @@ def _words() -> None:
     import django
 
     django.setup()
+
+
+def _mappings(paths: Sequence[Path]) -> list[Mapping]:
+    from tallystick.custody.statements import mapping
+
+    return [mapping.load(path.read_bytes()) for path in paths]
 
 
 def _files(given: Path) -> Iterator[Path]:

@@ -331,6 +331,10 @@ class BalancesMissing(Refusal):
     """Line {line}: the statement gives no opening and closing balance, so nothing proves it whole."""
 
 
+class StatementUndated(Refusal):
+    """Line {line}: the statement names no day, and has no entry that does."""
+
+
 class StatementConflict(Refusal):
     """Line {line}: statement {statement} was imported from {file} before, and says other things there."""
 

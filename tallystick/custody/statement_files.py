@@ -17,28 +17,31 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.db import connections, transaction
 
 from tallystick.core.db import Db
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, errors, numbers
+from tallystick.custody import statement_writing as writing
 from tallystick.custody.numbers import AccountNumber, Family
 from tallystick.custody.statements import amounts
 from tallystick.custody.statements import errors as reading
 from tallystick.custody.statements import file as statement_file
-from tallystick.custody.statements.notes import Note, note
-from tallystick.custody.statements.rows import Detail, Entry, Statement
+from tallystick.custody.statements.mapping import Mapping
+from tallystick.custody.statements.notes import NOTES_MAX, Note, note
+from tallystick.custody.statements.rows import Statement
+from tallystick.custody.statements.tally import Repeats
 from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
-PART_BYTES = 4 << 20
-"""The length of one stored part of an original."""
 CONTROL_ACCOUNTS_MAX = 10_000
 STATEMENT_LOCK = 1952541805
 """Class of the advisory lock under which a book's statements come in one after another."""
+
+_KEPT_FIRST = frozenset({"number_gap", "balance_gap", "statement_known", "entry_repeated", "entry_known"})
 
 Progress = Callable[[int, int], None]
 """Told bytes done and bytes in all, both readings of the file together."""
@@ -73,6 +76,8 @@ class File:
     bank_account: AccountNumber
     name: str
     format_name: str
+    source: str
+    """`custodian` or `channel`."""
     encoding: str
     size_bytes: int
     sha256: bytes
@@ -150,7 +155,7 @@ class HeldLine:
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def gaps(last: Held | None, first: Statement) -> list[Note]:
+def gaps(last: Told | None, first: Statement) -> list[Note]:
     """What is missing between the statements held and a new one: in numbers and in balances."""
     if last is None:
         return []
@@ -158,21 +163,16 @@ def gaps(last: Held | None, first: Statement) -> list[Note]:
     same_year = first.to_date is not None and first.to_date.year == last.to_date.year
     if last.number and first.number and same_year and first.number > last.number + 1:
         notes.append(note(first.line, "number_gap", number=first.number, before=last.number))
-    if first.opening_minor is not None and first.opening_minor != last.closing_minor:
-        opening, closing = first.opening_minor, last.closing_minor
-        notes.append(note(first.line, "balance_gap", opening=opening, closing=closing))
+    opening, closing = first.opening_minor, last.closing_minor
+    # Interim reports of one day may all open with the balance of its morning.
+    if first.kind == "statement" and None not in (opening, closing) and opening != closing:
+        notes.append(note(first.line, "balance_gap", opening=opening or 0, closing=closing or 0))
     return notes
 
 
-def details_json(details: Sequence[Detail]) -> str:
-    """A batch's transactions as JSON: what is empty is left out. One alone is the entry itself: none."""
-    if len(details) < 2:
-        return "[]"
-    told = [
-        {name: value for name in Detail.__slots__ if (value := getattr(detail, name)) not in ("", None)}
-        for detail in details
-    ]
-    return json.dumps(told, ensure_ascii=False)
+def must_balance(format_name: str, kind: str) -> bool:
+    """Whether the format promises an opening and a closing balance: what gives none is then not whole."""
+    return kind == "statement" and format_name.startswith(("camt.", "mt"))
 
 
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,6 +207,18 @@ def content(db: Db, file_id: str) -> Iterator[bytes]:
         if row is None:
             return
         yield bytes(row[0])
+
+
+def notes(db: Db, file_id: str) -> tuple[Note, ...]:
+    """What was noted when the file was imported: departures, gaps, lines that repeat others."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select line, code, told from custody_statement_note where file_id = %s order by number",
+            [_number(file_id)],
+        )
+        return tuple(
+            Note(line, code, tuple(_parsed(values).items())) for line, code, values in cursor.fetchall()
+        )
 
 
 def statements(db: Db, bank_account: int, *, to: date | None = None) -> Sequence[Held]:
@@ -283,10 +295,18 @@ def import_bytes(
     actor: Actor,
     now: datetime,
     encoding: str | None = None,
+    mappings: Sequence[Mapping] = (),
 ) -> Imported:
     """Import a file held in memory; see `import_file`."""
     return import_file(
-        db, name, io.BytesIO(content), bank_account=bank_account, actor=actor, now=now, encoding=encoding
+        db,
+        name,
+        io.BytesIO(content),
+        bank_account=bank_account,
+        actor=actor,
+        now=now,
+        encoding=encoding,
+        mappings=mappings,
     )
 
 
@@ -300,63 +320,58 @@ def import_file(
     actor: Actor,
     now: datetime,
     encoding: str | None = None,
+    mappings: Sequence[Mapping] = (),
     progress: Progress | None = None,
 ) -> Imported:
     """Import a statement file for a bank's control account; all of it or nothing.
 
-    `source` must be seekable. Without `bank_account`, the external account of `book` whose reference is
-    the statement's account is taken. The same bytes again give the first result, `repeated`.
+    `source` must be seekable; a CSV file is read by the first of `mappings` that has its header. Without
+    `bank_account`, the external account of `book` whose reference is the statement's account is taken. The
+    same bytes again give the first result, `repeated`.
 
     Raises, in this order: a refusal of `statements.errors`; `errors.StatementFileMixed`,
     `NotAControlAccount`, `ControlAccountUnknown`, `CurrencyNotOfAccount`, `BalancesMissing`,
-    `AccountNotOfStatement`, `StatementConflict`.
+    `StatementUndated`, `AccountNotOfStatement`, `StatementConflict`.
     """
     access.require(db, actor, "custody.import_statement")
     sha256, size = _hash(source)
     if first := _known(db, sha256):
         return first
-    told = _Told(progress, 2 * size)
-    judged = statement_file.judge(source, encoding=encoding, progress=told.first)
+    bar = _Bar(progress, 2 * size)
+    judged = statement_file.judge(source, encoding=encoding, mappings=mappings, progress=bar.first)
     if judged.refusal is not None:
         raise judged.refusal
     account = _control_account(db, bank_account, book, judged.statements)
-    _judge_account(db, account, judged.statements)
+    _judge_account(db, account, judged)
 
     with transaction.atomic(using=db), connections[db].cursor() as cursor:
         # One import at a time for a book: what is known is looked up and written under the same lock.
         cursor.execute("select pg_advisory_xact_lock(%s, %s)", [STATEMENT_LOCK, account.book])
         if first := _known(db, sha256):
             return first
-        new, notes = _new_statements(db, account.number, judged.statements)
-        notes = [*judged.notes, *notes]
+        new, seen = _new_statements(db, account.number, judged.statements)
 
         # After this point, the import must succeed.
-        cursor.execute(
-            "insert into custody_statement_file (bank_account_id, name, format, source, encoding, bytes,"
-            " sha256, statements, entries, imported_at, imported_by)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
-            [
-                account.number,
-                os.path.basename(name)[:255],
-                judged.format_name,
-                judged.statements[0].source,
-                judged.encoding,
-                size,
-                sha256,
-                len(judged.statements),
-                judged.entries,
-                now,
-                actor.id,
-            ],
+        file_id = _write_file(
+            db, account.number, name, judged, size=size, sha256=sha256, actor=actor, now=now
         )
-        file_id = int(cursor.fetchone()[0])
-        _write_parts(db, file_id, source)
-        ids = {row.index: _write_statement(db, file_id, account.number, row) for row in new}
-        reader = statement_file.reader(source, encoding=encoding)
-        written = _write_lines(db, reader, ids, told)
+        writing.write_parts(db, file_id, source)
+        ids = {row.index: writing.write_statement(db, file_id, account.number, row) for row in new}
+        used = (judged.mapping,) if judged.mapping is not None else ()
+        reader = statement_file.reader(source, encoding=encoding, mappings=used)
+        written = writing.write_lines(db, reader, ids, bar.second)
         assert written == sum(row.entries for row in new), (
             "the second reading gave other lines than the first"
         )
+        told = [*judged.notes, *seen, *writing.told_before(db, file_id, account.number)]
+        if written > Repeats.WINDOW:
+            # The reader compared each line with so many before it; here all are compared with all.
+            told = [each for each in told if each.code != "entry_repeated"]
+            told.extend(writing.repeated_within(db, list(ids.values())))
+        # Where too much was noted to keep, the gaps between statements are kept before single lines.
+        told.sort(key=lambda each: (each.code not in _KEPT_FIRST, each.line))
+        told = sorted(told[:NOTES_MAX], key=lambda each: each.line)
+        writing.write_notes(db, file_id, told)
         log.append(
             db,
             "custody.statement_imported",
@@ -365,6 +380,7 @@ def import_file(
                 "bank_account": account.text,
                 "sha256": sha256.hex(),
                 "format": judged.format_name,
+                "source": judged.statements[0].source,
                 "statements": len(new),
                 "entries": written,
             },
@@ -381,7 +397,7 @@ def import_file(
         statements=len(new),
         statements_known=len(judged.statements) - len(new),
         entries=written,
-        notes=tuple(sorted(notes, key=lambda note: note.line)),
+        notes=tuple(told),
     )
 
 
@@ -429,30 +445,36 @@ def _control_account(
     raise errors.ControlAccountUnknown(account=names[0], book=book)
 
 
-def _judge_account(db: Db, account: accounts.Account, given: Sequence[Statement]) -> None:
+def _judge_account(db: Db, account: accounts.Account, judged: statement_file.Judgement) -> None:
     """The statements are of this account: its currency, its number at the bank, and no other's."""
+    given = judged.statements
     for row in given:
         if row.currency != account.asset:
             raise errors.CurrencyNotOfAccount(
                 line=row.line, currency=row.currency, account=account.text, asset=account.asset
             )
-        if row.opening_minor is None or row.closing_minor is None or row.to_date is None:
+        framed = row.opening_minor is not None and row.closing_minor is not None
+        if not framed and must_balance(judged.format_name, row.kind):
             raise errors.BalancesMissing(line=row.line)
-    name = given[0].account
+        if row.to_date is None:
+            raise errors.StatementUndated(line=row.line)
+    name, source = given[0].account, given[0].source
     with connections[db].cursor() as cursor:
         cursor.execute(
-            "select account from custody_statement where bank_account_id = %s limit 1", [account.number]
+            "select account from custody_statement where bank_account_id = %s and source = %s limit 1",
+            [account.number, source],
         )
         held = cursor.fetchone()
         expected = held[0] if held else account.reference
-        # Before its first statement an account may be known here by a name of the platform's own.
-        named_by_bank = held is not None or amounts.is_iban(_compact(expected))
+        # Before its first statement an account may be known here by a name of the platform's own; and
+        # several channels may pay out into one bank account, each under its own name for it.
+        named_by_bank = source == "custodian" and (held is not None or amounts.is_iban(_compact(expected)))
         if named_by_bank and not _same_account(expected, name):
             raise errors.AccountNotOfStatement(account=account.text, expected=expected, found=name)
         cursor.execute(
-            "select bank_account_id from custody_statement where account = %s and bank_account_id <> %s"
-            " and bank_account_id / %s = %s limit 1",
-            [name, account.number, numbers.BOOK_UNIT, account.book],
+            "select bank_account_id from custody_statement where account = %s and source = %s"
+            " and bank_account_id <> %s and bank_account_id / %s = %s limit 1",
+            [name, source, account.number, numbers.BOOK_UNIT, account.book],
         )
         if other := cursor.fetchone():
             raise errors.AccountNotOfStatement(
@@ -464,35 +486,82 @@ def _new_statements(
     db: Db, bank_account: int, given: Sequence[Statement]
 ) -> tuple[list[Statement], list[Note]]:
     """The statements not held yet; refuses one that says other things under the same name."""
-    held = statements(db, bank_account)
+    held = told(db, bank_account)
     with connections[db].cursor() as cursor:
         cursor.execute(
             "select digest from custody_statement where bank_account_id = %s and digest = any(%s)",
             [bank_account, [row.digest for row in given]],
         )
         known = {bytes(digest) for (digest,) in cursor.fetchall()}
-    names: dict[object, Held] = {
-        (row.identification, row.number, row.page, row.from_date, row.to_date, row.opening_minor): row
-        for row in held
-    }
+    names = {_name(row): row for row in held}
     new: list[Statement] = []
-    notes: list[Note] = []
+    seen: list[Note] = []
     for row in given:
         if row.digest in known:
-            notes.append(note(row.line, "statement_known"))
+            seen.append(note(row.line, "statement_known"))
             continue
-        name = (row.identification[:64], row.number, row.page, row.from_date, row.to_date, row.opening_minor)
-        other = names.get(name)
+        # A download without number and opening balance has no name: the next one of its days may say more.
+        named = row.number is not None or row.opening_minor is not None or row.kind != "statement"
+        other = names.get(_name(row)) if named and row.kind != "settlement" else None
         if other is not None:
             raise errors.StatementConflict(
                 line=row.line, statement=str(row.number or row.identification), file=other.file
             )
         new.append(row)
-    if new:
-        first = new[0]
-        before = [row for row in held if first.to_date is not None and row.to_date <= first.to_date]
-        notes.extend(gaps(before[-1] if before else None, first))
-    return new, notes
+    for first in new[:1]:
+        before = [
+            row
+            for row in held
+            if row.kind == first.kind and first.to_date is not None and row.to_date <= first.to_date
+        ]
+        seen.extend(gaps(before[-1] if before else None, first))
+    return new, seen
+
+
+def _name(row: Told | Statement) -> tuple[object, ...]:
+    return (
+        row.kind,
+        writing.storable(row.identification)[:64],
+        row.number,
+        row.page,
+        row.from_date,
+        row.to_date,
+        row.opening_minor,
+    )
+
+
+def _write_file(
+    db: Db,
+    bank_account: int,
+    name: str,
+    judged: statement_file.Judgement,
+    *,
+    size: int,
+    sha256: bytes,
+    actor: Actor,
+    now: datetime,
+) -> int:
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "insert into custody_statement_file (bank_account_id, name, format, source, mapping, encoding,"
+            " bytes, sha256, statements, entries, imported_at, imported_by)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            [
+                bank_account,
+                os.path.basename(name)[:255],
+                judged.format_name,
+                judged.statements[0].source,
+                judged.mapping.as_json if judged.mapping is not None else None,
+                judged.encoding,
+                size,
+                sha256,
+                len(judged.statements),
+                judged.entries,
+                now,
+                actor.id,
+            ],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def _known(db: Db, sha256: bytes) -> Imported | None:
@@ -514,7 +583,7 @@ def _known(db: Db, sha256: bytes) -> Imported | None:
             new,
             found.statements - new,
             entries,
-            (),
+            notes(db, found.id),
         )
     return None
 
@@ -527,99 +596,6 @@ def _compact(account: str) -> str:
     return "".join(account.split()).upper()
 
 
-# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _write_parts(db: Db, file_id: int, source: BinaryIO) -> None:
-    source.seek(0)
-    with connections[db].cursor() as cursor:
-        for part in itertools.count():
-            stretch = source.read(PART_BYTES)
-            if not stretch:
-                return
-            cursor.execute(
-                "insert into custody_statement_file_part (file_id, part, content) values (%s, %s, %s)",
-                [file_id, part, stretch],
-            )
-
-
-def _write_statement(db: Db, file_id: int, bank_account: int, row: Statement) -> int:
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            'insert into custody_statement (file_id, bank_account_id, "index", line, source, kind, account,'
-            " currency, identification, number, page, from_date, to_date, opening_minor, closing_minor,"
-            " entries, digest)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
-            [
-                file_id,
-                bank_account,
-                row.index,
-                row.line,
-                row.source,
-                row.kind,
-                row.account[:64],
-                row.currency,
-                row.identification[:64],
-                row.number,
-                row.page,
-                row.from_date,
-                row.to_date,
-                row.opening_minor,
-                row.closing_minor,
-                row.entries,
-                row.digest,
-            ],
-        )
-        return int(cursor.fetchone()[0])
-
-
-def _write_lines(db: Db, reader: statement_file.Reader, ids: dict[int, int], told: _Told) -> int:
-    """Copy the lines of the new statements, as they are read a second time."""
-    written = 0
-    statement = 1
-    copy_sql = (
-        "copy custody_statement_line (statement_id, number, line, amount_minor, booking_date, value_date,"
-        ' "references", remittance, counterparty_name, counterparty_account, code, reversal, gross_minor,'
-        " fee_minor, settlement, details) from stdin"
-    )
-    with connections[db].cursor() as cursor, cursor.copy(copy_sql) as copy:
-        for row in reader.read():
-            if isinstance(row, Statement):
-                statement = row.index + 1
-            elif statement in ids:
-                copy.write_row(_columns(ids[statement], row))
-                written += 1
-                if written % 1_000 == 0:
-                    told.second(reader.bytes_read)
-    return written
-
-
-def _columns(statement_id: int, row: Entry) -> tuple[object, ...]:
-    return (
-        statement_id,
-        row.number,
-        row.line,
-        row.amount_minor,
-        row.booking_date,
-        row.value_date,
-        json.dumps(row.references, ensure_ascii=False),
-        _storable(row.remittance),
-        _storable(row.counterparty_name),
-        _storable(row.counterparty_account)[:64],
-        row.code[:64],
-        row.reversal,
-        row.gross_minor,
-        row.fee_minor,
-        row.settlement[:128],
-        details_json(row.details),
-    )
-
-
-def _storable(text: str) -> str:
-    # PostgreSQL's text holds every character but this one.
-    return text.replace("\x00", "")
-
-
 def _hash(source: BinaryIO) -> tuple[bytes, int]:
     source.seek(0)
     whole, size = hashlib.sha256(), 0
@@ -630,7 +606,7 @@ def _hash(source: BinaryIO) -> tuple[bytes, int]:
     return whole.digest(), size
 
 
-class _Told:
+class _Bar:
     """Progress over two readings of one file."""
 
     def __init__(self, progress: Progress | None, whole: int) -> None:
@@ -650,15 +626,15 @@ def _files(db: Db, where: str, parameters: Sequence[int | bytes | None], limit: 
     with connections[db].cursor() as cursor:
         cursor.execute(
             f"""
-            select id, bank_account_id, name, format, encoding, bytes, sha256, statements, entries,
+            select id, bank_account_id, name, format, source, encoding, bytes, sha256, statements, entries,
                 imported_at, imported_by
             from custody_statement_file where {where} order by id desc limit %s
             """,  # noqa: S608 -- one of the constants above
             [*parameters, limit],
         )
         return [
-            File(f"stm_{key}", AccountNumber(account), name, told, encoding, size, bytes(sha256), *rest)
-            for key, account, name, told, encoding, size, sha256, *rest in cursor.fetchall()
+            File(f"stm_{key}", AccountNumber(account), name, told, source, code, size, bytes(sha256), *rest)
+            for key, account, name, told, source, code, size, sha256, *rest in cursor.fetchall()
         ]
 
 
@@ -671,7 +647,6 @@ def _number(file_id: str | None) -> int | None:
     return int(digits)
 
 
-def _parsed(value: str | list[str]) -> list[str]:
+def _parsed(value: Any) -> Any:
     # Raw SQL gives jsonb as text where Django's own field would parse it.
-    parsed: list[str] = json.loads(value) if isinstance(value, str) else value
-    return parsed
+    return json.loads(value) if isinstance(value, str) else value

@@ -37,6 +37,7 @@ MOOV = "iso20022-moov/test/testdata/"
 #   transaction_details_wrapped, wrapped_timestamp, february_30: 30 February; other mt940 fragments: a field or two;
 #   self-provided/mt942.sta: one debit of 0.42, and :90D: says one of 2.30;
 #   ofx-v102-empty-tags: CURDEF is empty; error_message: the bank answers “General Server Error”;
+#   *.csv: nobody declared what their columns are (with a mapping they are read: test_statements_csv.py);
 #   fail_nice/: no date, an amount of “$120”, an empty balance, as its name says.
 ANSWERS = Path(__file__).with_name("statement_answers.tsv")
 

@@ -16,12 +16,19 @@ from tallystick.core.errors import Refusal
 
 
 class NotAStatement(Refusal):
-    """This file is no bank statement that is read here (camt.053, MT940): it is {format}."""
+    """This file is no statement that is read here (camt, MT940, OFX, CSV): it is {format}."""
 
     def __init__(self, format_name: str) -> None:
         super().__init__(format=format_name)
         self.format_name = format_name
-        """What the file is, as far as it says so: `camt.054.001.04`, `mt942`, `ofx`, `empty`, `unknown`."""
+        """What the file is, as far as it says so: `pain.001.001.09`, `xml`, `ofx.102`, `empty`, `unknown`."""
+
+
+class MappingInvalid(Refusal):
+    """The mapping cannot be used: {problem}"""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem=problem)
 
 
 class StatementRefused(Refusal):
@@ -89,6 +96,18 @@ class UnreadableText(StatementRefused):
     """The bytes are not {encoding} text, which is what the file says it is."""
 
     what_to_do = _("Name the right encoding, or ask the bank which one it uses.")
+
+
+class MappingMissing(StatementRefused):
+    """A CSV file does not say what its columns are, and no mapping that was given has its header."""
+
+    what_to_do = _("Declare a mapping for this bank or channel, and name it with --mapping.")
+
+
+class ColumnMissing(StatementRefused):
+    """The mapping's column “{expected}” for {field} does not stand once in the header: {found}."""
+
+    what_to_do = _("The file has another layout than the mapping says: use the mapping that fits it.")
 
 
 class UnsupportedVersion(StatementRefused):
@@ -169,6 +188,12 @@ class StatementRepeated(StatementRefused):
     what_to_do = _("Remove the copy, or ask the bank for the file again.")
 
 
+class NetDiffers(StatementRefused):
+    """{field} says {found} minor units; gross less fee gives {expected}."""
+
+    what_to_do = _("Ask the channel for the file again, or check which columns the mapping names.")
+
+
 class SummaryDiffers(StatementRefused):
     """The bank's own summary {field} says {expected}, the entries give {found}."""
 
@@ -193,6 +218,8 @@ REFUSALS: tuple[type[StatementRefused], ...] = (
     BrokenXml,
     BrokenTags,
     UnreadableText,
+    MappingMissing,
+    ColumnMissing,
     UnsupportedVersion,
     NoStatement,
     FieldMissing,
@@ -206,6 +233,7 @@ REFUSALS: tuple[type[StatementRefused], ...] = (
     BalancesDisagree,
     PagesDisagree,
     StatementRepeated,
+    NetDiffers,
     SummaryDiffers,
     SumDiffers,
 )

@@ -12,13 +12,14 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from django.utils.translation import gettext_noop as _
 
-from tallystick.custody.statements import camt, errors, mt940, ofx
+from tallystick.custody.statements import camt, csv_table, errors, mt940, ofx
+from tallystick.custody.statements.mapping import Mapping
 from tallystick.custody.statements.notes import Note, Notes
 from tallystick.custody.statements.rows import Entry, Statement
 
@@ -60,12 +61,16 @@ class Judgement:
     encoding: str = ""
     entries: int = 0
     """Booked entries read, up to the refusal where there is one."""
+    not_booked: int = 0
+    """Entries passed over: pending, for information, or left out by a mapping."""
     statements: tuple[Statement, ...] = ()
     sum_check: str | int = "absent"
     """`ok`, `absent` where a statement has no balances, or by how many minor units it does not add up."""
     notes: tuple[Note, ...] = ()
     refusal: errors.StatementRefused | errors.NotAStatement | None = None
     """Why it is refused, or no statement."""
+    mapping: Mapping | None = None
+    """By which a CSV file was read."""
 
     @property
     def reason(self) -> str:
@@ -73,8 +78,17 @@ class Judgement:
         return self.refusal.message if self.refusal is not None else ""
 
 
-def reader(source: BinaryIO, *, encoding: str | None = None, bytes_max: int = BYTES_MAX) -> Reader:
-    """The reader for this file, which must be seekable. `encoding` overrides what its bytes suggest."""
+def reader(
+    source: BinaryIO,
+    *,
+    encoding: str | None = None,
+    mappings: Sequence[Mapping] = (),
+    bytes_max: int = BYTES_MAX,
+) -> Reader:
+    """The reader for this file, which must be seekable. `encoding` overrides what its bytes suggest.
+
+    A CSV file is read by the first of `mappings` that has its header.
+    """
     size = source.seek(0, os.SEEK_END)
     source.seek(0)
     head = source.read(_HEAD)
@@ -89,20 +103,28 @@ def reader(source: BinaryIO, *, encoding: str | None = None, bytes_max: int = BY
         return camt.Reader(source)
     if _TAG.search(_plain(head)):
         return mt940.Reader(source, encoding=encoding)
+    if csv_table.is_table(_plain(head)):
+        return csv_table.chosen(mappings, source, encoding=encoding)
     raise errors.NotAStatement("unknown")
 
 
 def judge(
-    source: BinaryIO, *, encoding: str | None = None, progress: Callable[[int], None] | None = None
+    source: BinaryIO,
+    *,
+    encoding: str | None = None,
+    mappings: Sequence[Mapping] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> Judgement:
     """Read a whole file, keep its statements without their entries, and say what became of it."""
     try:
-        opened = reader(source, encoding=encoding)
+        opened = reader(source, encoding=encoding, mappings=mappings)
     except errors.NotAStatement as other:
         return Judgement(other.format_name, "not_a_statement", refusal=other)
     except errors.StatementRefused as refusal:
-        return Judgement("unknown", "refused", refusal=refusal)
+        unread = "csv" if isinstance(refusal, errors.MappingMissing) else "unknown"
+        return Judgement(unread, "refused", refusal=refusal)
     statements: list[Statement] = []
+    mapping = opened.mapping if isinstance(opened, csv_table.Reader) else None
     try:
         for count, row in enumerate(opened.read()):
             if isinstance(row, Statement):
@@ -117,6 +139,7 @@ def judge(
             "refused",
             opened.encoding,
             opened.entries,
+            opened.not_booked,
             sum_check=refusal.difference_minor if isinstance(refusal, errors.SumDiffers) else "absent",
             notes=tuple(opened.notes),
             refusal=refusal,
@@ -126,9 +149,11 @@ def judge(
         "ok",
         opened.encoding,
         opened.entries,
+        opened.not_booked,
         tuple(statements),
         "ok" if all(statement.sum_check == "ok" for statement in statements) else "absent",
         tuple(opened.notes),
+        mapping=mapping,
     )
 
 

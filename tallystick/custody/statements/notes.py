@@ -21,6 +21,7 @@ TEXTS = {
     "batch_counts": _("The batch says it has {stated} transactions and has {count}: the entry is booked."),
     "batch_differs": _("The batch says it comes to {total}, the entry to {amount}: the entry is booked."),
     "entry_repeated": _("The entry says the same as the one at line {first}: it is counted all the same."),
+    "entry_known": _("The entry says the same as line {first} of {file}: it is counted all the same."),
     "no_entry_date": _("The entry has no date: {day} is taken."),
     "interim_balances": _(
         "The balances are of the whole day, the entries of a part of it: the sum cannot be checked."
