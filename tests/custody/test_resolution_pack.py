@@ -17,6 +17,7 @@ from tallystick.custody import history, posting
 from tallystick.custody.accounts import NewAccount, open_many
 from tallystick.custody.numbers import Family
 from tallystick.custody.safeguarding import arrangements, funding, pack, pack_tables, proof_file, proofs
+from tallystick.custody.safeguarding.comparison import AccountRole
 from tallystick.evidence import log
 from tallystick.identity.errors import AccessDenied
 from tests.custody import cast
@@ -153,7 +154,7 @@ def test_no_cell_is_a_formula_and_pages_do_not_show(
 
 def test_a_proposal_is_posted_once_exactly_as_it_stands(people: cast.Cast) -> None:
     """Asked twice, the same transfer is found; who may not post does not."""
-    funds = arrangements.Terms(role=arrangements.AccountRole.OWN_FUNDS)
+    funds = arrangements.Terms(role=AccountRole.OWN_FUNDS)
     own = open_many(
         DB,
         BOOK,
