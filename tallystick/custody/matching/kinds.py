@@ -229,8 +229,9 @@ class Judge:
             effect = 0 if settled.is_booked else paid - net
             self._settlement_break(BreakKind.AMOUNT, settled, effect)
         if not settled.is_booked:
+            is_net = self._is_net(rows)
             for row in rows:
-                line, fee = self._payment(row, repeated, amounts)
+                line, fee = self._payment(row, repeated, amounts, is_net=is_net)
                 kept += fee
                 posted.extend(line)
             posted.extend(self._fees(settled, rows, kept, amounts))
@@ -245,11 +246,20 @@ class Judge:
             )
         )
 
+    def _is_net(self, rows: list[int]) -> bool:
+        """The ledger has more of these payments less their fees than whole."""
+        work, channel = self.work, self.work.channel
+        known = [row for row in rows if work.claimed_by[row] >= 0 and channel.fee_minor[row]]
+        posted = work.ledger.amount_minor[work.claimed_by[known]]
+        return int((posted == channel.net_minor[known]).sum()) * 2 > len(known)
+
     def _payment(
         self,
         row: int,
         repeated: dict[int, int],
         amounts: dict[tuple[bytes, int, bool], deque[int]],
+        *,
+        is_net: bool,
     ) -> tuple[list[int], int]:
         """The ledger's line of a settled payment, and the fee that the ledger must have apart from it."""
         work, channel, ledger = self.work, self.work.channel, self.work.ledger
@@ -266,10 +276,10 @@ class Judge:
         while reference and waiting:
             posted = waiting.popleft()
             if work.ledger_open[posted]:
-                effect = gross - int(ledger.amount_minor[posted])
+                effect = gross - (fee if is_net else 0) - int(ledger.amount_minor[posted])
                 self._payment_break(BreakKind.AMOUNT, row, effect, "", int(ledger.position[posted]))
                 work.ledger_open[posted] = False
-                return [posted], fee
+                return [posted], 0 if is_net else fee
         if reference in self.around.ledger_elsewhere:
             twin = self.around.ledger_elsewhere[reference]
             self._payment_break(BreakKind.WRONG_ACCOUNT, row, gross - fee, twin)

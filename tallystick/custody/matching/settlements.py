@@ -184,6 +184,7 @@ def _booked(work: Work, names: Mapping[Name, list[int]]) -> dict[Name, int]:
     # Hashes sort out nearly all of the lines; the bytes decide.
     hashes = keys.hashed(np.array([name for name, _ in wanted] or [b""], np.bytes_))
     closed = closed[np.isin(keys.hashed(bank.reference[closed]), hashes)]
+    closed = closed[np.lexsort((bank.key[closed], bank.day[closed]))]
     found: dict[Name, int] = {}
     for row in closed.tolist():
         name = (bytes(bank.reference[row]), int(bank.currency[row]))
