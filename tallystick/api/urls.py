@@ -25,6 +25,7 @@ from tallystick.api import (
     errors,
     me,
     openapi,
+    pooling,
     posting,
     problems,
     reference,
@@ -66,7 +67,7 @@ def _raised(_: HttpRequest, failure: Exception | type[Exception]) -> HttpRespons
 # The framework's own answers are no problems: whatever it meets goes on to the door.
 for _kind in (Exception, Http404, HttpError, ParametersInvalid):
     api.add_exception_handler(_kind, _raised)
-for _noun in (books, accounts, transfers, authorisations, me, tracing):
+for _noun in (books, accounts, transfers, authorisations, me, tracing, pooling):
     api.add_router("", _noun.router)
 
 

@@ -1,4 +1,4 @@
-"""`tallystick trace`: follow an account's money, from where it came to what became of it.
+"""`tallystick trace` and `tallystick pooling`: follow an account's money; find money that is pooled.
 
 Reads as `system:cli`, and writes nothing. With `--json` standard output holds one JSON document, the same
 as the API gives. With `--as-owner` it is what the owner themselves may see, and no more.
@@ -18,6 +18,7 @@ from tallystick.core import money
 from tallystick.core.db import APP
 
 if TYPE_CHECKING:
+    from tallystick.custody.pooling.indicators import Check
     from tallystick.custody.tracing.flow import Flow
 
 _day = click.DateTime(["%Y-%m-%d"])
@@ -127,3 +128,64 @@ def _print(found: Flow) -> None:
                 party=flow_words.party(held.party),
             )
         )
+
+
+@click.group()
+def pooling() -> None:
+    """Signs that lenders' money is pooled instead of lent."""
+
+
+@pooling.command()
+@click.option("--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one.")
+@click.option("--asset", help="The asset; may be left out where clients hold one.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Judge what is posted after this position.")
+@click.option("--to-position", type=click.IntRange(0), help="Up to this position. [default: up to now]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def check(*, book: int | None, asset: str | None, after: int, to_position: int | None, as_json: bool) -> None:
+    """Judge a book by five indicators, each with the transfers that show it. Nothing is written.
+
+    Exit code 0 where the check was made, whatever it found.
+    """
+    with ground.refusals(as_json=as_json):
+        ground.stand(quiet=as_json)
+        from tallystick.api import pooling as api
+        from tallystick.custody import books
+        from tallystick.custody.pooling import indicators
+        from tallystick.identity import access
+        from tallystick.identity.access import Actor
+
+        access.require(APP, Actor.system("cli"), "custody.read_ledger")
+        there = books.books(APP)
+        if book is None and len(there) != 1:
+            raise click.UsageError(f"There are {len(there)} books: name one with --book.")
+        found = books.book(APP, there[0].id if book is None else book)
+        held = indicators.assets_of(APP, found.id)
+        if asset is None and len(held) != 1:
+            raise click.UsageError(f"Clients hold {len(held)} assets: name one with --asset.")
+        code = held[0].code if asset is None else asset
+        checked = indicators.check(APP, found.id, code, after_position=after, to_position=to_position)
+    if as_json:
+        click.echo(json.dumps(api.told(checked, found.id, code), ensure_ascii=False, indent=1))
+        return
+    _print_check(checked, code, next(each.scale for each in held if each.code == code))
+
+
+def _print_check(checked: Check, asset: str, scale: int) -> None:
+    from django.utils.translation import gettext as _
+    from rich.console import Console
+    from rich.table import Table
+
+    from tallystick.web import pooling as page
+
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    table = Table(_("Sign"), _("State"), box=None, pad_edge=False)
+    for heading in (_("Share"), _("Found from"), _("Findings")):
+        table.add_column(heading, justify="right")
+    for each in checked.indicators:
+        told = page.told(each)
+        table.add_row(told.name, told.state, told.value, told.threshold, str(len(each.findings)))
+    console.print(table)
+    for indicator in checked.indicators:
+        for finding in indicator.findings[:5]:
+            cited = " ".join(f"#{position}" for position in finding.evidence[:8])
+            console.print(f"  {page.sentence(finding, scale, asset)}  {cited}")

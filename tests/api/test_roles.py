@@ -47,6 +47,8 @@ MATRIX: dict[str, tuple[str, object]] = {
     "POST /accounts/{account}/states": ("OP", {"status": "open", "reason": "unchanged"}),
     "GET /accounts/{account}/balance": (OWN, None),
     "GET /accounts/{account}/lines": (OWN, None),
+    "GET /accounts/{account}/flow": (OWN, None),
+    "GET /books/{book}/pooling": (READERS, None),
     "GET /books/{book}/transfers": (READERS, None),
     "POST /books/{book}/transfers": ("O", [{"id": "%ID%", "code": "top_up", "debit_account": "%BANK%",
                                             "credit_account": "%BANK%", "amount_minor": 1}]),
