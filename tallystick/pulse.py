@@ -9,6 +9,8 @@ from tallystick.core.db import Db
 from tallystick.custody import checks, conditions, deposit_booking, ledger
 from tallystick.custody.cross_border import quotes
 from tallystick.custody.numbers import BookId
+from tallystick.custody.payouts import orders, returns
+from tallystick.custody.workbench import cases, matches, receipts
 from tallystick.identity.access import Actor
 
 ACTOR = Actor.system("pulse")
@@ -34,11 +36,26 @@ def _mark_dormant(db: Db, book: BookId, now: datetime) -> int:
     return conditions.advance(db, book, actor=ACTOR, now=now)
 
 
+def _follow_breaks(db: Db, book: BookId, now: datetime) -> int:
+    return cases.advance(db, book, actor=ACTOR, now=now)
+
+
+def _post_decided(db: Db, book: BookId, now: datetime) -> int:
+    return matches.advance(db, book, now=now) + receipts.advance(db, book, now=now)
+
+
+def _follow_payouts(db: Db, book: BookId, now: datetime) -> int:
+    return returns.advance(db, book, now=now) + orders.advance(db, book, now=now)
+
+
 STEPS: tuple[Callable[[Db, BookId, datetime], int], ...] = (
+    _follow_payouts,  # what the bank's statements say of payouts, what their statuses owe → posted
     _take_deposits,  # incoming lines of statements → their owners, or suspense
     _expire_pending,  # pending transfers past their time → released
     _exchange,  # exchanges that clients agreed to → posted
     _mark_dormant,  # accounts long quiet → their holders told, then asleep
+    _follow_breaks,  # reconciliations → cases opened, changed, resolved
+    _post_decided,  # write-offs and returns that two people decided → posted
     _check_batches,  # batches → compared with what they were made of
 )
 """In this order, for each book. A step does a bounded amount of work and says how much."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "liquidity": ("tallystick.cli.liquidity", "liquidity"),
     "conformance": ("tallystick.cli.conformance", "conformance"),
     "safeguarding": ("tallystick.cli.safeguarding", "safeguarding"),
+    "payouts": ("tallystick.cli.payouts", "payouts"),
     "backup": ("tallystick.cli.backup", "backup"),
     "restore": ("tallystick.cli.backup", "restore"),
     "demo": ("tallystick.cli.demo", "demo"),
