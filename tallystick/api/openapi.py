@@ -196,7 +196,11 @@ def _components() -> Json:
         "description": "chained to the next: all or none",
     }
     for name, kind, about, needed, allowed in _FORMS:
-        told = {**{each: fields[each] for each in ("id", *needed, *allowed, *_ALWAYS) if each != "kind"}}
+        told = {each: fields[each] for each in ("id", *needed, *allowed, *_ALWAYS) if each != "kind"}
+        # Null is the same as left out, in fields of other forms too.
+        given = (*needed, "id", "linked", "kind")
+        told = {each: told[each] if each in given else _or_null(told[each]) for each in told}
+        told |= {each: {"type": "null"} for each in fields if each not in told and each != "kind"}
         components[name] = {
             "title": name,
             "type": "object",
@@ -304,6 +308,11 @@ def _problem_response() -> Json:
         },
         "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
+
+
+def _or_null(schema: Json) -> Json:
+    nullable = {**schema, "type": [schema["type"], "null"]}
+    return {**nullable, "enum": [*schema["enum"], None]} if "enum" in schema else nullable
 
 
 def _without_null(schema: Json) -> Json:

@@ -153,7 +153,7 @@ class Wanted(BaseModel):
     to_position: words.Position | None = Field(None, description="up to this position; left out: up to now")
     first_day: Day | None = Field(None, description="from this day on; not together with positions")
     last_day: Day | None = Field(None, description="up to and with this day; not together with positions")
-    nodes: Annotated[words.Position, Field(ge=2, le=flow.NODES_MAX)] = Field(
+    nodes: Annotated[int, Field(ge=2, le=flow.NODES_MAX)] = Field(
         flow.NODES, description="how many sources and uses are told one by one; the smaller rest by kinds"
     )
 
