@@ -42,7 +42,10 @@ COPIED_MIN = 1_000
 """The fewest transfers that are copied in; below, one round trip counts for more than the cost of a row."""
 
 AHEAD_MIN = 1_000
-"""Judged ahead of the store only from this size on: a small group grows while it waits."""
+"""Judged ahead of the store from this size on; less only where nobody more is about to ask."""
+
+HALVED_MIN = 16
+"""So many callers at once are stored in two halves: while one is stored, the other asks and is judged."""
 
 BACKLOG_MAX = 200_000
 """The most transfers waiting; beyond, a request is told that the book is busy."""
@@ -57,25 +60,68 @@ CATCH_UP_SECONDS = 0.05
 """A busy book is not asked for its head before every group: the store finds out, under the lock, if it moved."""
 
 GATHER_SECONDS_MAX = 0.003
+GATHER_SECONDS_EACH = 0.000_03
 GATHER_SECONDS_GAP = 0.0007
-"""How long a commit waits for callers who were just answered, in all and after the last that came."""
+"""How long those who were just answered are waited for: in all, for each more, and after the last that came."""
 
 KIND = "custody.transfers_posted"
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What became of each transfer asked for; row i is transfer i. See `Judgement` for the columns."""
+class Told(Protocol):
+    """What became of transfers, as columns: see `Judgement`."""
 
-    refusal: NDArray[np.int16]
-    replayed: NDArray[np.bool_]
-    position: NDArray[np.int64]
-    amount: NDArray[np.int64]
-    recorded_at: NDArray[np.int64]
-    after: NDArray[np.int64]
+    @property
+    def refusal(self) -> NDArray[np.int16]: ...
+    @property
+    def replayed(self) -> NDArray[np.bool_]: ...
+    @property
+    def position(self) -> NDArray[np.int64]: ...
+    @property
+    def amount(self) -> NDArray[np.int64]: ...
+    @property
+    def recorded_at(self) -> NDArray[np.int64]: ...
+    @property
+    def after(self) -> NDArray[np.int64]: ...
+
+
+class Results:
+    """What became of each transfer asked for; row i is transfer i. See `Judgement` for the columns.
+
+    A stretch of what was judged together, cut out only where it is read: of a thousand callers with one
+    transfer each, most read one column.
+    """
+
+    __slots__ = ("_start", "_stop", "_told")
+
+    def __init__(self, told: Told, start: int, stop: int) -> None:
+        self._told, self._start, self._stop = told, start, stop
+
+    @property
+    def refusal(self) -> NDArray[np.int16]:
+        return self._told.refusal[self._start : self._stop]
+
+    @property
+    def replayed(self) -> NDArray[np.bool_]:
+        return self._told.replayed[self._start : self._stop]
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        return self._told.position[self._start : self._stop]
+
+    @property
+    def amount(self) -> NDArray[np.int64]:
+        return self._told.amount[self._start : self._stop]
+
+    @property
+    def recorded_at(self) -> NDArray[np.int64]:
+        return self._told.recorded_at[self._start : self._stop]
+
+    @property
+    def after(self) -> NDArray[np.int64]:
+        return self._told.after[self._start : self._stop]
 
     def __len__(self) -> int:
-        return len(self.refusal)
+        return self._stop - self._start
 
     def refusal_of(self, i: int) -> type[TransferRefusal] | None:
         """Why transfer i was refused, or None where it was accepted."""
@@ -85,18 +131,6 @@ class Results:
     @property
     def accepted(self) -> int:
         return int((self.refusal == 0).sum())
-
-    @staticmethod
-    def of(judged: Judgement, start: int, stop: int) -> Results:
-        which = slice(start, stop)
-        return Results(
-            judged.refusal[which],
-            judged.replayed[which],
-            judged.position[which],
-            judged.amount[which],
-            judged.recorded_at[which],
-            judged.after[which],
-        )
 
 
 class Reply(Protocol):
@@ -234,14 +268,16 @@ class BookWriter:
                         self._failed(group, failure)
             if storing is None and ready is not None:
                 storing, ready = self._start(ready), None
-            if storing is None and self._backlog and answered > 1 and not closing:
-                # Those just answered are about to ask again: one commit for all, not two by turns.
+            gathered = False
+            if ready is None and answered > 1 and not closing:
+                # Those just answered are about to ask again: one commit for all of them, not many.
                 self._gather(answered)
-                answered = 0
+                answered, gathered = 0, True
             if storing is None and self._backlog:
-                group_or_none = self._judged(self._take())
+                gathered = len(self._backlog) >= HALVED_MIN
+                group_or_none = self._judged(self._take(halved=gathered))
                 storing = self._start(group_or_none) if group_or_none else None
-            if storing is not None and ready is None and self._backlog_size() >= AHEAD_MIN:
+            if storing is not None and ready is None and self._is_worth_judging(gathered=gathered):
                 taken = self._take()
                 if self._can_judge_ahead(taken):
                     ready = self._judged(taken, storing)
@@ -261,7 +297,7 @@ class BookWriter:
 
     def _gather(self, more: int) -> None:
         """Wait for up to so many more requests, as long as they keep coming."""
-        until = time.monotonic() + GATHER_SECONDS_MAX
+        until = time.monotonic() + GATHER_SECONDS_MAX + more * GATHER_SECONDS_EACH
         while more > 0 and (left := until - time.monotonic()) > 0:
             try:
                 item = self._events.get(timeout=min(left, GATHER_SECONDS_GAP))
@@ -274,17 +310,23 @@ class BookWriter:
                 self._events.put(item)  # not a request: the loop's to deal with
                 return
 
-    def _backlog_size(self) -> int:
-        return sum(len(request.batch) for request in self._backlog)
+    def _is_worth_judging(self, *, gathered: bool) -> bool:
+        """Whether to judge the backlog ahead of the store. gathered: nobody more is about to ask."""
+        if gathered and len(self._backlog) >= HALVED_MIN // 2:
+            return True
+        return sum(len(request.batch) for request in self._backlog) >= AHEAD_MIN
 
-    def _take(self) -> list[_Request]:
+    def _take(self, *, halved: bool = False) -> list[_Request]:
         """The requests of the next transaction, in the order they came."""
+        most = (len(self._backlog) + 1) // 2 if halved else len(self._backlog)
         taken = [self._backlog.popleft()]
         size = len(taken[0].batch)
         if taken[0].alone:
             return taken
         while (
-            self._backlog and not self._backlog[0].alone and size + len(self._backlog[0].batch) <= GROUP_MAX
+            len(taken) < most
+            and not self._backlog[0].alone
+            and size + len(self._backlog[0].batch) <= GROUP_MAX
         ):
             taken.append(self._backlog.popleft())
             size += len(taken[-1].batch)
@@ -611,7 +653,7 @@ class BookWriter:
         answers = []
         for request in group.requests:
             stop = start + len(request.batch)
-            answers.append(Results.of(group.judged, start, stop))
+            answers.append(Results(group.judged, start, stop))
             start = stop
         self._reply(group.requests, answers)
 

@@ -15,13 +15,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 import psycopg
 from django.conf import settings
 from django.db import connections
+from numpy.typing import NDArray
 
 from tallystick.core.db import Db
 from tallystick.custody.book_writer import BookWriter, Results
@@ -143,6 +144,15 @@ _ASK, _ANSWER = msgspec.msgpack.Decoder(_Ask), msgspec.msgpack.Decoder(_Answer)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
+class _Columns(NamedTuple):
+    refusal: NDArray[np.int16]
+    replayed: NDArray[np.bool_]
+    position: NDArray[np.int64]
+    amount: NDArray[np.int64]
+    recorded_at: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+
 class OverSocket:
     """The posting process, asked over its socket. One connection a thread."""
 
@@ -189,7 +199,8 @@ class OverSocket:
         columns: dict[str, Any] = {
             name: np.frombuffer(answer.columns[name], kind) for name, kind in _RESULT_TYPES.items()
         }
-        return Results(**{**columns, "after": columns["after"].reshape(-1, 2, 4)})
+        columns["after"] = columns["after"].reshape(-1, 2, 4)
+        return Results(_Columns(**columns), 0, len(columns["refusal"]))
 
     def _connection(self) -> socket.socket:
         kept: socket.socket | None = getattr(self._local, "connection", None)
