@@ -42,6 +42,7 @@ STATUSES: Mapping[type[Refusal], int] = MappingProxyType(
         custody.AccountUnknown: 404,
         custody.AuthorisationNotFound: 404,
         custody.TransferNotFound: 404,
+        custody.ProofUnknown: 404,
         custody.PositionUnknown: 404,
         custody.TimeBeforeBook: 404,
     }

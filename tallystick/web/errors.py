@@ -19,6 +19,7 @@ _ABSENT = (
     custody.BookUnknown,
     custody.PositionUnknown,
     custody.ReconciliationUnknown,
+    custody.ProofUnknown,
     custody.StatementFileUnknown,
     custody.TimeBeforeBook,
     custody.TransferNotFound,

@@ -31,6 +31,7 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("refusals", _("Refusals"), "custody.read_ledger", True),
     ("statements", _("Statements"), "custody.read_statements", True),
     ("reconciliations", _("Reconciliation"), "custody.read_statements", True),
+    ("safeguarding", _("Safeguarding"), "custody.read_safeguarding", True),
     ("pooling", _("Pooling"), "custody.read_ledger", True),
     ("my-money", _("My money"), "custody.read_own", False),
     ("my-flow", _("Follow my money"), "custody.read_own", False),
