@@ -31,7 +31,7 @@ _DATE = re.compile(
     r"(19|20)[0-9]{2}([-/.])[0-9]{1,2}\2[0-9]{1,2}|(19|20)[0-9]{2}[01][0-9][0-3][0-9](?![0-9])"
     r"|[0-9]{1,2}([-/.])[0-9]{1,2}\4[0-9]{2,4}|(19|20)[0-9]{2}年[0-9]{1,2}月[0-9]{1,2}日"
 )
-_AMOUNT = re.compile(r"[-+(]?[¥€$£]?[0-9][0-9.,' ]*\)?-?")
+_AMOUNT = re.compile(r"[-+(]?[¥€$£]?[.,]?[0-9][0-9.,' ]*\)?-?")
 
 
 class Reader:
@@ -414,21 +414,30 @@ class Reader:
         )
 
 
-def chosen(mappings: Sequence[Mapping], source: BinaryIO, *, encoding: str | None) -> Reader:
+def chosen(mappings: Sequence[Mapping], source: BinaryIO, head: bytes, *, encoding: str | None) -> Reader:
     """The reader by the first mapping whose columns stand in the file's header.
 
-    Of one mapping alone the reader itself says which column is missing. Raises `errors.MappingMissing`.
+    Of one mapping alone the reader itself says which column is missing. Raises `errors.NotAStatement` for
+    what is no table, and `errors.MappingMissing` for a table nobody declared.
     """
+    table = is_table(head)
+    for mapping in mappings:
+        # Without a header any table would fit: then the bytes must look like one.
+        if _has_header(mapping, source, encoding) if mapping.header else table:
+            return Reader(source, mapping, encoding=encoding)
+    if not table:
+        raise errors.NotAStatement("unknown")
     if len(mappings) == 1:
         return Reader(source, mappings[0], encoding=encoding)
-    for mapping in mappings:
-        reader = Reader(source, mapping, encoding=encoding)
-        try:
-            reader.take_header()
-        except errors.StatementRefused:
-            continue
-        return Reader(source, mapping, encoding=encoding)
     raise errors.MappingMissing(line=1, field="CSV")
+
+
+def _has_header(mapping: Mapping, source: BinaryIO, encoding: str | None) -> bool:
+    try:
+        Reader(source, mapping, encoding=encoding).take_header()
+    except errors.StatementRefused:
+        return False
+    return True
 
 
 def is_table(head: bytes) -> bool:

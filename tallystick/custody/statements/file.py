@@ -103,9 +103,7 @@ def reader(
         return camt.Reader(source)
     if _TAG.search(_plain(head)):
         return mt940.Reader(source, encoding=encoding)
-    if csv_table.is_table(_plain(head)):
-        return csv_table.chosen(mappings, source, encoding=encoding)
-    raise errors.NotAStatement("unknown")
+    return csv_table.chosen(mappings, source, _plain(head), encoding=encoding)
 
 
 def judge(
