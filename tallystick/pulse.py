@@ -20,10 +20,6 @@ def _expire_pending(db: Db, book: BookId, now: datetime) -> int:
     return ledger.expire_pending(db, book, actor=ACTOR, now=now)
 
 
-def _check_batches(db: Db, book: BookId, now: datetime) -> int:
-    return checks.advance(db, book, actor=ACTOR, now=now, limit=1)[0]
-
-
 def _exchange(db: Db, book: BookId, now: datetime) -> int:
     return quotes.advance(db, book, actor=ACTOR, now=now)
 
@@ -56,11 +52,20 @@ STEPS: tuple[Callable[[Db, BookId, datetime], int], ...] = (
     _mark_dormant,  # accounts long quiet → their holders told, then asleep
     _follow_breaks,  # reconciliations → cases opened, changed, resolved
     _post_decided,  # write-offs and returns that two people decided → posted
-    _check_batches,  # batches → compared with what they were made of
 )
 """In this order, for each book. A step does a bounded amount of work and says how much."""
 
 
-def beat(db: Db, book: BookId, now: datetime) -> int:
-    """One beat of a book: every step once. Returns how much was done; 0 means nothing waits."""
-    return sum(step(db, book, now) for step in STEPS)
+class Pulse:
+    """Beats. Remembers to where batches were compared, so that a beat costs no more with every day."""
+
+    def __init__(self) -> None:
+        self._compared: dict[BookId, int] = {}
+
+    def beat(self, db: Db, book: BookId, now: datetime) -> int:
+        """One beat of a book: every step once. Returns how much was done; 0 means nothing waits."""
+        done = sum(step(db, book, now) for step in STEPS)
+        # Last: batches → compared with what they were made of.
+        after = self._compared.get(book, 0)
+        compared, self._compared[book] = checks.advance(db, book, after=after, actor=ACTOR, now=now, limit=1)
+        return done + compared

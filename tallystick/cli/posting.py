@@ -59,12 +59,13 @@ def _beat(stopping: threading.Event, writers: InProcess) -> None:
     """Beat for every book; at once again while something was done, but posting comes first."""
     from django.db import connection
 
-    from tallystick import pulse
     from tallystick.core import db as databases
     from tallystick.custody.errors import PostingStopped
     from tallystick.custody.models import Book
     from tallystick.custody.numbers import BookId
+    from tallystick.pulse import Pulse
 
+    pulse = Pulse()
     while not stopping.is_set():
         done = 0
         try:

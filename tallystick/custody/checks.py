@@ -50,14 +50,17 @@ def standing(db: Db, book: BookId) -> Standing:
 def advance(
     db: Db, book: BookId, *, after: int = 0, actor: Actor, now: datetime, limit: int = 10
 ) -> tuple[int, int]:
-    """Compare up to `limit` batches beyond position `after`. Returns how many, and the last position compared."""
+    """Compare up to `limit` batches beyond position `after`. Returns how many, and to where all are compared."""
     access.require(db, actor, "custody.post")
+    with connections[db].cursor() as cursor:
+        cursor.execute("select last_position from custody_head(%s)", [book])
+        head = cursor.fetchone()[0] or 0
     for done in range(limit):
         with transaction.atomic(using=db), connections[db].cursor() as cursor:
             cursor.execute("select * from custody_check_next(%s, %s)", [book, after])
             row = cursor.fetchone()
             if row is None:
-                return done, after
+                return done, max(after, head)
             after, unsound = row
             if unsound:
                 UNSOUND.labels(str(book)).inc(unsound)
