@@ -26,7 +26,8 @@ PLATFORM = ("camt.053", "camt.054", "mt940")
 class Case:
     """One file and what must be said of it.
 
-    verdict `ok`: accepted with so many entries, booked or not, and these totals of the booked ones, in order. `refused`: with a line from
+    verdict `ok`: accepted with so many entries, booked or not, and these totals of the booked ones, in
+    order. `refused`: with a line from
     first_line to last_line; 0 and 0: no line is asked for, and that it is none of this format will do.
     """
 

@@ -18,6 +18,7 @@ _ABSENT = (
     custody.AuthorisationNotFound,
     custody.BookUnknown,
     custody.PositionUnknown,
+    custody.QuoteUnknown,
     custody.ReconciliationUnknown,
     custody.ProofUnknown,
     custody.StatementFileUnknown,

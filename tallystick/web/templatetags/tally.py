@@ -9,13 +9,14 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from tallystick.core import money
 from tallystick.custody import numbers
 from tallystick.custody.assets import Asset
 from tallystick.custody.history import Transfer
 from tallystick.custody.instructions import Authorisation
 from tallystick.identity.access import Actor
 from tallystick.identity.users import Person
-from tallystick.web import words
+from tallystick.web import exchange, liquidity, words
 
 register = template.Library()
 
@@ -119,3 +120,30 @@ def refusal(code: str) -> str:
 def notice(tags: str) -> str:
     """The colour of a message, from the tags Django gives it."""
     return " ".join(_NOTICES[tag] for tag in tags.split() if tag in _NOTICES)
+
+
+@register.filter
+def liquidity_level(value: str) -> SafeString:
+    """How pressing a book's liquidity is, as a badge."""
+    name, _meaning, shade = liquidity.LEVELS[value]
+    return format_html('<span class="badge {}">{}</span>', shade, name)
+
+
+@register.filter
+def exchange_status(value: str) -> SafeString:
+    """Where an exchange stands, as a badge."""
+    name, shade = exchange.STATUSES[value]
+    return format_html('<span class="badge {}">{}</span>', shade, name)
+
+
+@register.filter
+def minor_of(minor: int, asset: str) -> str:
+    """An amount of a currency, by its code: `{{ minor|minor_of:"CNY" }}`."""
+    known = money.CURRENCIES.get(asset)
+    return f"{words.amount(minor, known.scale if known else 0)} {asset}"
+
+
+@register.filter
+def percent_of_ppm(ppm: int) -> str:
+    """`5000` millionths are `0.5 %`."""
+    return f"{money.major(ppm, 4).rstrip('0').rstrip('.')} %"
