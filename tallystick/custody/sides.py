@@ -33,6 +33,8 @@ from tallystick.custody.matching.lines import Ints, Names
 Told = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and of how much; 0 where nobody knows."""
 
+_PART_REFERENCES = ("end_to_end_id", "instruction_id", "transaction_id", "servicer_reference")
+
 AT_ONCE = 20_000
 """Rows held as Python's own, before they become columns."""
 
@@ -289,9 +291,9 @@ def _total(column: Ints) -> int:
     return sum(column.tolist())
 
 
-def _parsed(references: str | list[str]) -> list[str]:
+def _parsed(column: str | list[Any]) -> list[Any]:
     """A JSON column of a plain cursor comes as it is written."""
-    return json.loads(references) if isinstance(references, str) else references
+    return json.loads(column) if isinstance(column, str) else column
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -301,15 +303,30 @@ def _said(db: Db, ids: Ints) -> list[matching.Said]:
     """What lines say, in the order they are asked for."""
     with connections[db].cursor() as cursor:
         cursor.execute(
-            'select id, "references", remittance, counterparty_name, counterparty_account'
+            'select id, "references", remittance, counterparty_name, counterparty_account, details'
             " from custody_statement_line where id = any(%s)",
             [ids.tolist()],
         )
         found = {
-            key: matching.Said(matching.cleaned(_parsed(references)), f"{text} {name}".strip(), account)
-            for key, references, text, name, account in cursor.fetchall()
+            key: matching.Said(
+                matching.cleaned(_parsed(references)), f"{text} {name}".strip(), account, _parts(details)
+            )
+            for key, references, text, name, account, details in cursor.fetchall()
         }
     return [found[key] for key in ids.tolist()]
+
+
+def _parts(details: str | list[Any]) -> tuple[matching.Part, ...]:
+    """The transactions of a batch; none unless the bank says the amount of each."""
+    told = _parsed(details)
+    if any("amount_minor" not in each for each in told):
+        return ()
+    return tuple(
+        matching.Part(
+            matching.cleaned([each[name] for name in _PART_REFERENCES if name in each]), each["amount_minor"]
+        )
+        for each in told
+    )
 
 
 def _bank_after(db: Db, statement_ids: Sequence[int], spoken: Set[str]) -> Iterator[matching.BankLine]:

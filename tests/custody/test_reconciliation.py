@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+import tracemalloc
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ from tallystick.custody import accounts, errors, history, matching, posting, rec
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.codes import Code
 from tallystick.custody.numbers import Family
+from tallystick.custody.statements.mapping import Mapping, Named
 from tallystick.evidence import log
 from tallystick.identity.errors import AccessDenied
 from tests.custody import cast
@@ -314,6 +317,111 @@ def test_a_reconciliation_that_does_not_explain_cannot_be_written(
             " select book_id, bank_account_id, cut_off, position, 1, 2, 1, 0, 0, 3, 3, digest, at, actor"
             " from custody_reconciliation"
         )
+
+
+CHANNEL = Mapping(
+    name="a-channel",
+    kind="settlement",
+    columns=Named(
+        booking_date="day", gross="gross", fee="fee", end_to_end_id="order", settlement="payout", net="net"
+    ),
+    date_format="%Y-%m-%d",
+    decimal=".",
+    currency="CNY",
+    account="CHANNEL-1",
+)
+
+
+def channel_says(bank: int, *rows: str) -> None:
+    """Import a channel's file: order, gross, fee, net, payout."""
+    content = "\n".join(("day,order,gross,fee,net,payout", *(f"{DAY},{row}" for row in rows), "")).encode()
+    statement_files.import_bytes(
+        DB, "channel.csv", content, bank_account=bank, mappings=[CHANNEL], actor=cast.OPERATIONS, now=cast.NOW
+    )
+
+
+def test_a_channel_is_the_third_side(people: cast.Cast) -> None:
+    """Two payments, gross in the ledger, came net in one sum; the fees nobody booked are one break."""
+    cast.post([top_up(1, people, 100_00, "P-1"), top_up(2, people, 50_00, "P-2")])
+    channel_says(people.bank, "P-1,100.00,0.60,99.40,OUT-1", "P-2,50.00,0.30,49.70,OUT-1")
+    bank_says(people.bank, paid("OUT-1", "149.10"), closing="149.10")
+    found = run(people)
+    (group,) = found.groups
+    assert (str(group.rule), group.positions, len(group.channel)) == ("settlement_reference", (1, 2), 2)
+    (fee,) = found.breaks
+    assert (fee.kind, fee.effect_minor, fee.twin) == ("missing_in_ledger", -90, matching.FEE)
+    assert (found.summary.unexplained_minor, found.matched_by["settlement"]) == (0, 1)
+
+
+def test_a_payment_of_the_channel_that_the_ledger_has_not_is_a_break_on_its_own_line(
+    people: cast.Cast,
+) -> None:
+    """It names the line of the channel's file, and what is missing is what reached the bank."""
+    cast.post([top_up(1, people, 99_40, "P-1")])
+    channel_says(people.bank, "P-1,100.00,0.60,99.40,OUT-1", "P-2,50.00,0.30,49.70,OUT-1")
+    bank_says(people.bank, paid("OUT-1", "149.10"), closing="149.10")
+    (missing,) = run(people).breaks
+    assert (missing.kind, missing.effect_minor, missing.reference) == ("missing_in_ledger", 49_70, "P-2")
+    assert (missing.file, missing.line, missing.bank_minor) == ("stm_1", 3, 49_70)
+
+
+def test_a_batch_is_one_line_for_several(people: cast.Cast) -> None:
+    """Several postings under the reference of the bank's one line; the group names them."""
+    cast.post([top_up(n, people, 10_00 * n, "BATCH-7") for n in (1, 2, 3)])
+    bank_says(people.bank, paid("BATCH-7", "60.00"), closing="60.00")
+    found = run(people)
+    assert [(str(each.rule), each.positions) for each in found.groups] == [("same_reference", (1, 2, 3))]
+    assert (found.breaks, found.summary.matched, found.matched_by["sum"]) == ((), 1, 1)
+
+
+def test_a_batch_is_its_transactions(people: cast.Cast) -> None:
+    """An entry of the bank with three transactions inside is the three ledger lines that they name."""
+    cast.post([top_up(n, people, 10_00 * n, f"TRF-{n}") for n in (1, 2, 3)])
+    parts = "".join(
+        f"<TxDtls><Refs><EndToEndId>TRF-{n}</EndToEndId></Refs>"
+        f'<AmtDtls><TxAmt><Amt Ccy="CNY">{10 * n}.00</Amt></TxAmt></AmtDtls></TxDtls>'
+        for n in (1, 2, 3)
+    )
+    dates = f"<BookgDt><Dt>{DAY}</Dt></BookgDt><ValDt><Dt>{DAY}</Dt></ValDt>"
+    entry = camt_entry("60.00", "CRDT", currency="CNY", details=parts, dates=dates)
+    bank_says(people.bank, entry, closing="60.00")
+    found = run(people)
+    assert [(str(each.rule), each.positions) for each in found.groups] == [("batch", (1, 2, 3))]
+    assert (found.breaks, found.matched_by["sum"]) == ((), 1)
+
+
+def test_progress_is_told(people: cast.Cast) -> None:
+    """What is read, how far, and of how much."""
+    cast.post([top_up(1, people, 5_00, "A")])
+    bank_says(people.bank, paid("A", "5.00"), closing="5.00")
+    told: list[tuple[str, int, int]] = []
+    run(people, told=lambda what, done, of: told.append((what, done, of)))
+    assert told == [("ledger", 1, 0), ("statements", 1, 1), ("match", 0, 1), ("match", 1, 1)]
+
+
+@pytest.mark.slow
+def test_right_after_a_bulk_load_it_is_as_fast_and_in_little_memory(people: cast.Cast) -> None:
+    """Thirty thousand lines a side, of which the planner has never heard: seconds, and some hundred bytes each."""
+    lines = 30_000
+    for start in range(0, lines, 6_000):
+        cast.post([top_up(n + 1, people, 1_00 + n, f"TRF-{n:09d}") for n in range(start, start + 6_000)])
+    total = sum(1_00 + n for n in range(lines))
+    bank_says(
+        people.bank,
+        *(paid(f"TRF-{n:09d}", f"{(1_00 + n) / 100:.2f}") for n in range(lines)),
+        closing=f"{total / 100:.2f}",
+    )
+    began = time.monotonic()
+    found = run(people)
+    seconds = time.monotonic() - began
+    assert (found.breaks, found.summary.matched) == ((), lines)
+    tracemalloc.start()
+    run(people)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A table read for every row of another would take minutes.
+    assert seconds < 30
+    assert peak < 2 * lines * 300
 
 
 def held(number: int, opening: int, closing: int, day: dt.date = DAY) -> statement_files.Held:

@@ -210,7 +210,7 @@ def lines_of(bank_side, ledger_side) -> tuple[list[BankLine], list[LedgerLine]]:
     return bank, ledger
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(BANK, max_size=8), st.lists(LEDGER, max_size=8))
 def test_every_match_is_the_one_the_slow_matcher_makes(bank_side, ledger_side) -> None:
     """Lines as alike as can be: the same pairs and groups, by the same rules, and the same reversals."""
@@ -221,7 +221,7 @@ def test_every_match_is_the_one_the_slow_matcher_makes(bank_side, ledger_side) -
     assert outcome.reversed == tuple(sorted(slow.reversed))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.lists(BANK, max_size=14), st.lists(LEDGER, max_size=14), st.integers(0, 10**6))
 def test_nothing_is_lost_and_no_order_matters(bank_side, ledger_side, seed) -> None:
     """Matched and unmatched make each side's total; shuffled lines give the same digest."""
@@ -246,7 +246,7 @@ def test_nothing_is_lost_and_no_order_matters(bank_side, ledger_side, seed) -> N
     assert run(bank, ledger).digest == outcome.digest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=9), st.integers(2, 40))
 def test_a_subset_is_the_first_of_the_fewest(amounts: list[int], target: int) -> None:
     """The tie rule, against all subsets there are."""
@@ -262,11 +262,11 @@ def test_a_subset_is_the_first_of_the_fewest(amounts: list[int], target: int) ->
 def test_a_sum_is_sought_in_bounds() -> None:
     """Of ten thousand lines that fit nobody, only so many sums are looked at, and it is said."""
     chance = random.Random(1)
-    bank = [BankLine(n, DAY, chance.randrange(10**6, 10**9)) for n in range(1, 3_001)]
-    ledger = [LedgerLine(n, DAY, 2 * chance.randrange(10**3, 10**6)) for n in range(1, 3_001)]
+    bank = [BankLine(n, DAY, chance.randrange(10**6, 10**9)) for n in range(1, 1_501)]
+    ledger = [LedgerLine(n, DAY, 2 * chance.randrange(10**3, 10**6)) for n in range(1, 1_501)]
     rules = replace(RULES, searches_max=5)
     outcome = matching.judge(matching.match(Bank.of(bank), Ledger.of(ledger), rules=rules), QUIET)
-    assert outcome.not_searched > 1_000
+    assert outcome.not_searched > 500
 
 
 def test_amounts_beyond_64_bits_together_are_no_match() -> None:

@@ -336,7 +336,7 @@ class World:
         return run(*sides)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9))
 def test_a_clean_channel_has_no_breaks(seed: int) -> None:
     """However the ledger has payments and fees, and whether the bank names the payout or not."""
@@ -349,7 +349,7 @@ def test_a_clean_channel_has_no_breaks(seed: int) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10**9),
     st.lists(st.sampled_from(["amount", "missing_at_bank", "unidentified"]), max_size=4),
@@ -381,7 +381,7 @@ PAID = st.tuples(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(LINE, max_size=7), st.lists(LINE, max_size=7), st.lists(PAID, max_size=7), st.integers(0, 10**6)
 )

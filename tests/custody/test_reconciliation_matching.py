@@ -344,7 +344,7 @@ def test_the_order_of_the_lines_does_not_matter(seed: int, shuffle: int) -> None
     assert world.match(shuffle).digest == world.match().digest == world.match().digest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 2, -1]), st.sampled_from(["", "A", "B"]), st.integers(0, 29))),
     st.lists(st.tuples(st.sampled_from([1, 2, -1]), st.sampled_from(["", "A", "B"]), st.integers(0, 29))),

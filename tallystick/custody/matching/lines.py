@@ -27,6 +27,15 @@ REFERENCE_BYTES_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One transaction of a batch that the bank booked as one line."""
+
+    references: tuple[str, ...]
+    """As they are compared, the best first."""
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class BankLine:
     """A line of a bank statement. Positive where money came in."""
 
@@ -40,6 +49,7 @@ class BankLine:
     counterparty_account: str = ""
     currency: int = 0
     """Any number that is the same for the same currency."""
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,8 @@ class Said:
     """As they are compared, the best first."""
     text: str = ""
     counterparty_account: str = ""
+    parts: tuple[Part, ...] = ()
+    """Of a batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +111,9 @@ class Bank:
     def of(cls, lines: Iterable[BankLine]) -> Bank:
         """Columns of rows held in memory."""
         rows = list(lines)
-        said = [Said(cleaned(line.references), line.text, line.counterparty_account) for line in rows]
+        said = [
+            Said(cleaned(line.references), line.text, line.counterparty_account, line.parts) for line in rows
+        ]
         return cls(
             key=np.array([line.key for line in rows], np.int64),
             day=days(line.day for line in rows),

@@ -39,6 +39,7 @@ class Rule(StrEnum):
     FURTHER_REFERENCE = "further_reference"
     WORD = "word"
     AMOUNT_AND_DAY = "amount_and_day"
+    BATCH = "batch"
     SAME_REFERENCE = "same_reference"
     WHOLE_DAY = "whole_day"
     SUBSET = "subset"
@@ -58,6 +59,7 @@ _PASSES = {
     Rule.FURTHER_REFERENCE: Pass.REFERENCE,
     Rule.WORD: Pass.TEXT,
     Rule.AMOUNT_AND_DAY: Pass.AMOUNT_AND_DAY,
+    Rule.BATCH: Pass.SUM,
     Rule.SAME_REFERENCE: Pass.SUM,
     Rule.WHOLE_DAY: Pass.SUM,
     Rule.SUBSET: Pass.SUM,

@@ -3,10 +3,11 @@
 What may be summed: lines of one currency and one direction; lines under the one's own reference; or, where
 one of the sides carries no reference to say otherwise, lines of near days. The tie rule, in its order:
 
-1. all lines under the one's reference, then the fewest of them;
-2. all lines of one day, the nearest day first, the day before sooner than the day after;
-3. the fewest lines of one day, the nearest day first;
-4. the fewest lines over all days of the window, but only where no other choice is as small.
+1. the lines that the transactions of the bank's batch name, each by reference and amount;
+2. all lines under the one's reference, then the fewest of them;
+3. all lines of one day, the nearest day first, the day before sooner than the day after;
+4. the fewest lines of one day, the nearest day first;
+5. the fewest lines over all days of the window, but only where no other choice is as small.
 
 Of choices as small, the one whose earlier lines come first. Lines without a reference are summed before
 any with one. Of a day no more than its first thousand lines are looked at, and of each size no more than
@@ -27,6 +28,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tallystick.custody.matching.lines import Part, coded
 from tallystick.custody.matching.outcome import Rule
 from tallystick.custody.matching.work import Work
 
@@ -143,12 +145,38 @@ def _under_references(work: Work, bank: _Side, ledger: _Side) -> None:
     for row, heard in work.heard(np.array(bank.rows, np.int64)):
         place = places[row]
         amount, currency = bank.amount[place], bank.currency[place]
+        batch = _batch(ledger, heard.said.parts, currency, amount)
+        if batch is not None:
+            work.take_group([row], [ledger.rows[each] for each in batch], Rule.BATCH)
+            continue
         for word in heard.all:
             fitting = ledger.still(ledger.by_reference.get((word, currency, amount > 0), ()))
             many = _made_of(work, ledger, fitting, amount)
             if many is not None:
                 work.take_group([row], [ledger.rows[each] for each in many], Rule.SAME_REFERENCE)
                 break
+
+
+def _batch(ledger: _Side, parts: Sequence[Part], currency: int, amount: int) -> list[int] | None:
+    """The ledger line of each transaction of a batch; none unless all are there and make the line."""
+    found: list[int] = []
+    if len(parts) < 2 or sum(part.amount_minor for part in parts) != amount:
+        return None
+    taken: set[int] = set()
+    for part in parts:
+        is_in = part.amount_minor > 0
+        fitting = (
+            place
+            for reference in part.references
+            for place in ledger.still(ledger.by_reference.get((coded(reference), currency, is_in), ()))
+            if ledger.amount[place] == part.amount_minor and place not in taken
+        )
+        place = next(fitting, None)
+        if place is None:
+            return None
+        found.append(place)
+        taken.add(place)
+    return found
 
 
 def _under_one_reference(work: Work, ledger: _Side, bank: _Side) -> None:
