@@ -116,6 +116,9 @@ class Reader:
         version = header.get("VERSION", "")
         if version.isdigit():
             self.format_name = f"ofx.{version}"
+        if not version:
+            self.notes.append(note(1, "no_version"))
+            return
         known = header.get("OFXHEADER", "") in ("100", "200") and re.match(r"[12][0-9]{2}\Z", version)
         if not known:
             raise errors.UnsupportedVersion(
