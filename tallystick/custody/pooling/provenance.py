@@ -15,6 +15,7 @@ Promises: whole minor units; the same movements give the same answer on any mach
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,12 +24,16 @@ from enum import IntEnum
 from tallystick.custody.codes import Code
 from tallystick.custody.pooling.movements import Movements
 
-PIECES_MAX = 64
+PIECES_MAX = 32
 """A transfer hands on at most so many lots: smaller ones of one sort and loan are put together."""
 
 _CLAIM = frozenset({int(Code.REPAY), int(Code.INTEREST)})
 _BACK = frozenset({int(Code.REFUND), int(Code.RETURN)})
 _LEND = int(Code.LEND)
+
+
+_Sort = tuple[bool, int]
+"""Whether it was disbursed; then on which loan, else by whom it was lent."""
 
 
 class Fate(IntEnum):
@@ -124,30 +129,76 @@ class Provenance:
 
 
 class _Purse:
-    """One account's lots: receipts and lent money, each oldest first."""
+    """One account's lots: receipts, the oldest first, and lent money, by whose or which loan's it is.
 
-    __slots__ = ("lent", "receipts")
+    The heap knows the order in which lent lots came, over all of them; an entry whose lot has gone since is
+    passed over, so that each lot costs a logarithm, however many lie together.
+    """
+
+    __slots__ = ("_came", "_lent", "_order", "receipts")
 
     def __init__(self) -> None:
         self.receipts: deque[Lot] = deque()
-        self.lent: deque[Lot] = deque()
+        self._lent: dict[_Sort, deque[tuple[int, Lot]]] = {}
+        self._order: list[tuple[int, _Sort]] = []
+        self._came = 0
 
     def put(self, lot: Lot) -> None:
-        (self.lent if lot.lent_at else self.receipts).append(lot)
+        if not lot.lent_at:
+            self.receipts.append(lot)
+            return
+        sort = (lot.disbursed, lot.loan if lot.disbursed else lot.lender)
+        self._came += 1
+        self._lent.setdefault(sort, deque()).append((self._came, lot))
+        heapq.heappush(self._order, (self._came, sort))
+
+    def take_receipts(self, amount: int, into: list[Lot]) -> int:
+        """Receipts of up to this amount; how much is still lacking."""
+        lots = self.receipts
+        while amount and lots:
+            amount, is_whole = _part(lots[0], amount, into)
+            if is_whole:
+                lots.popleft()
+        return amount
+
+    def take_sort(self, sort: _Sort, amount: int, into: list[Lot]) -> int:
+        """Lent money of one sort: one lender's, not lent on, or given on one loan."""
+        lots = self._lent.get(sort)
+        while amount and lots:
+            amount, is_whole = _part(lots[0][1], amount, into)
+            if is_whole:
+                lots.popleft()
+        return amount
+
+    def take_lent(self, amount: int, into: list[Lot]) -> int:
+        """Lent money of any sort, in the order in which it came."""
+        while amount and self._order:
+            came, sort = self._order[0]
+            lots = self._lent[sort]
+            if not lots or lots[0][0] != came:
+                heapq.heappop(self._order)
+                continue
+            amount, is_whole = _part(lots[0][1], amount, into)
+            if is_whole:
+                lots.popleft()
+                heapq.heappop(self._order)
+        return amount
+
+    def unspent(self) -> Iterator[Lot]:
+        """Lent money that still lies where it was lent to."""
+        for (disbursed, _), lots in self._lent.items():
+            if not disbursed:
+                yield from (lot for _, lot in lots)
 
 
-def _take(lots: deque[Lot], amount: int, into: list[Lot]) -> int:
-    """Move lots of up to this amount; how much is still lacking."""
-    while amount and lots:
-        first = lots[0]
-        if first.amount <= amount:
-            into.append(lots.popleft())
-            amount -= first.amount
-        else:
-            first.amount -= amount
-            into.append(first.part(amount))
-            return 0
-    return amount
+def _part(lot: Lot, amount: int, into: list[Lot]) -> tuple[int, bool]:
+    """As much of a lot as is wanted: what is lacking then, and whether that was all of it."""
+    if lot.amount <= amount:
+        into.append(lot)
+        return amount - lot.amount, True
+    lot.amount -= amount
+    into.append(lot.part(amount))
+    return 0, False
 
 
 class _Follower:
@@ -200,25 +251,15 @@ class _Follower:
         lender = self.owner[taker]
         purse = self.purses[giver]
         lots: list[Lot] = []
-        lacking = _take(purse.receipts, amount, lots)
-        if lacking and purse.lent:
-            # The lender's own first, then what was given on this very loan, then whatever is there.
-            purse.lent = deque(
-                sorted(
-                    purse.lent,
-                    key=lambda lot: (
-                        0
-                        if lot.lender == lender and not lot.disbursed
-                        else 1
-                        if lot.disbursed and lot.loan == giver
-                        else 2
-                    ),
-                )
-            )
-            lacking = _take(purse.lent, lacking, lots)
+        # The lender's own first, then what was given on this very loan, then whatever is there.
+        lacking = purse.take_receipts(amount, lots)
+        lacking = purse.take_sort((False, lender), lacking, lots)
+        lacking = purse.take_sort((True, giver), lacking, lots)
+        lacking = purse.take_lent(lacking, lots)
         claim = Claim(i, amount, receipts_minor=lacking)
-        for lot in lots:
-            hop = Hop(lender, position, at, None)
+        # Paid as it should be, it is the lender's again, and begins anew as one lot.
+        plain = lacking
+        for lot in _few(lots):
             if not lot.lent_at:
                 claim.receipts_minor += lot.amount
             elif lot.lender == lender and lot.loan == giver and not lot.disbursed:
@@ -234,18 +275,21 @@ class _Follower:
                 # It goes on as the lender's; that it went in a circle may still show.
                 self._circle(lot, lender, position, at)
                 hop = Hop(lender, position, at, lot.hop)
-            self.purses[taker].put(Lot(lot.amount, 0, lender, -1, False, hop))
-        if lacking:
-            self.purses[taker].put(Lot(lacking, 0, lender, -1, False, Hop(lender, position, at, None)))
+                self.purses[taker].put(Lot(lot.amount, 0, lender, -1, False, hop))
+                continue
+            plain += lot.amount
+        if plain:
+            self.purses[taker].put(Lot(plain, 0, lender, -1, False, Hop(lender, position, at, None)))
         self.found.claims.append(claim)
 
     def _hand_over(self, position: int, code: int, giver: int, taker: int, amount: int, at: int) -> None:
         """To another client, neither lent nor on a claim."""
-        there = self.owner[taker]
+        there, lots = self.owner[taker], list[Lot]()
+        lacking = amount
         if code in _BACK:
-            purse = self.purses[giver]
-            purse.lent = deque(sorted(purse.lent, key=lambda lot: lot.lender != there))
-        for lot in _few(self._taken(giver, amount, position, at, lent_first=True)):
+            lacking = self.purses[giver].take_sort((False, there), lacking, lots)
+        lots += self._taken(giver, lacking, position, at, lent_first=True)
+        for lot in _few(lots):
             if lot.lent_at and lot.lender == there and not lot.disbursed:
                 self._spend(lot, Fate.BACK, position)
                 self.purses[taker].put(Lot(lot.amount, 0, there, -1, False, Hop(there, position, at, None)))
@@ -257,9 +301,12 @@ class _Follower:
 
     def _taken(self, account: int, amount: int, position: int, at: int, *, lent_first: bool) -> list[Lot]:
         purse, lots = self.purses[account], list[Lot]()
-        first, then = (purse.lent, purse.receipts) if lent_first else (purse.receipts, purse.lent)
-        lacking = _take(first, amount, lots)
-        lacking = _take(then, lacking, lots)
+        takes = (
+            (purse.take_lent, purse.take_receipts) if lent_first else (purse.take_receipts, purse.take_lent)
+        )
+        lacking = amount
+        for take in takes:
+            lacking = take(lacking, lots)
         if lacking:
             owner = self.owner[account]
             lots.append(Lot(lacking, 0, owner, -1, False, Hop(owner, position, at, None)))
@@ -307,10 +354,9 @@ def follow(moved: Movements, *, window_days: int) -> Provenance:
     for i, row in enumerate(_rows(moved)):
         follower.follow(i, *row)
     for purse in follower.purses:
-        for lot in purse.lent:
-            if not lot.disbursed:
-                found = follower.found.unspent
-                found[lot.lent_at] = found.get(lot.lent_at, 0) + lot.amount
+        for lot in purse.unspent():
+            there = follower.found.unspent
+            there[lot.lent_at] = there.get(lot.lent_at, 0) + lot.amount
     return follower.found
 
 
