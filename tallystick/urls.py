@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from tallystick.web import (
+    approvals,
     customer,
     errors,
     events,
@@ -14,6 +15,9 @@ from tallystick.web import (
     ledger,
     liquidity,
     overview,
+    payout_batches,
+    payout_terms,
+    payouts,
     people,
     pooling,
     safeguarding,
@@ -80,6 +84,36 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("my/exchange/ask", exchange.ask, name="ask-quote"),
     path("my/exchange/<str:quote_id>/", exchange.quote, name="my-quote"),
     path("my/exchange/<str:quote_id>/consent", exchange.consent, name="consent-quote"),
+    path("books/<int:book>/payouts/", payouts.queue, name="payouts"),
+    path("books/<int:book>/payouts/batches/", payout_batches.batches_page, name="payout-batches"),
+    path("books/<int:book>/payouts/batches/make", payout_batches.make_batch, name="payout-batch-make"),
+    path("books/<int:book>/payouts/batches/answers", payout_batches.import_answers, name="payout-answers"),
+    path("books/<int:book>/payouts/batches/<int:batch_id>/", payout_batches.batch_page, name="payout-batch"),
+    path(
+        "books/<int:book>/payouts/batches/<int:batch_id>/file",
+        payout_batches.batch_file,
+        name="payout-batch-file",
+    ),
+    path(
+        "books/<int:book>/payouts/batches/<int:batch_id>/sent",
+        payout_batches.batch_sent,
+        name="payout-batch-sent",
+    ),
+    path("books/<int:book>/payouts/terms/", payout_terms.terms_page, name="payout-terms"),
+    path("books/<int:book>/payouts/terms/propose", payout_terms.propose_terms, name="payout-terms-propose"),
+    path("books/<int:book>/payouts/terms/notice", payout_terms.propose_notice, name="payout-notice-propose"),
+    path(
+        "books/<int:book>/payouts/bank-accounts/", payout_terms.bank_accounts_page, name="payout-bank-accounts"
+    ),
+    path(
+        "books/<int:book>/payouts/bank-accounts/<int:bank_account_id>/verify",
+        payout_terms.verify,
+        name="payout-bank-account-verify",
+    ),
+    path("books/<int:book>/payouts/<int:payout_id>/", payouts.payout_page, name="payout"),
+    path("books/<int:book>/payouts/<int:payout_id>/act", payouts.act, name="payout-act"),
+    path("approvals/", approvals.approvals_page, name="approvals"),
+    path("approvals/<int:approval_id>/decide", approvals.decide, name="approval-decide"),
     path("my/", customer.money, name="my-money"),
     path("my/accounts/<str:number>/", customer.account, name="my-account"),
     path("my/accounts/<str:number>/statement.csv", customer.account_csv, name="my-account-csv"),

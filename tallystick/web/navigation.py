@@ -29,6 +29,8 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("trial-balance", _("Trial balance"), "custody.read_ledger", True),
     ("authorisations", _("Authorisations"), "custody.read_ledger", True),
     ("refusals", _("Refusals"), "custody.read_ledger", True),
+    ("payouts", _("Payouts"), "custody.read_ledger", True),
+    ("approvals", _("Approvals"), "custody.read_ledger", False),
     ("statements", _("Statements"), "custody.read_statements", True),
     ("reconciliations", _("Reconciliation"), "custody.read_statements", True),
     ("safeguarding", _("Safeguarding"), "custody.read_safeguarding", True),

@@ -75,6 +75,7 @@ CODES: Mapping[int, Word] = {
     Code.COMPENSATION: _("Compensation"),
     Code.LEGAL: _("Legal order"),
     Code.TRANSFER: _("Transfer"),
+    Code.PAYOUT_RETURN: _("Payout returned"),
 }
 
 AUTHORISATION_KINDS: Mapping[int, Word] = {

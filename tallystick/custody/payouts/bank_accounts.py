@@ -122,6 +122,16 @@ def of_owner(db: Db, book: int, owner: str) -> Sequence[BankAccount]:
     return sorted(found, key=lambda each: each.status == BankAccountStatus.CLOSED)
 
 
+def unverified(db: Db, book: int, *, limit: int = 100) -> Sequence[BankAccount]:
+    """Bank accounts that somebody is still to look into, the oldest first."""
+    return _accounts(
+        db,
+        "where b.book_id = %s and c.status = 'unverified' and not exists (select from custody_bank_account_change l"
+        " where l.bank_account_id = b.id and l.number > c.number) order by c.at, b.id limit %s",
+        [book, limit],
+    )
+
+
 def changes(db: Db, bank_account_id: int) -> Sequence[BankAccount]:
     """Everything a bank account ever was, the first one first."""
     return _accounts(db, "where b.id = %s order by c.number", [bank_account_id])
