@@ -50,6 +50,12 @@ def whole(request: HttpRequest, name: str) -> int | None:
     return int(given)
 
 
+def posted_whole(request: HttpRequest, name: str) -> int | None:
+    """A whole number from 0 up in a posted form, or nothing where it is none."""
+    given = request.POST.get(name, "").strip()
+    return int(given) if given.isascii() and given.isdigit() and len(given) <= 18 else None
+
+
 def choice(request: HttpRequest, name: str, choices: Mapping[str, T]) -> T | None:
     """One of the words given, or nothing."""
     given = request.GET.get(name, "")

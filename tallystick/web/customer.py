@@ -5,85 +5,122 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tallystick.core.db import APP
-from tallystick.custody import accounts, books, course, errors, history, instructions, numbers
+from tallystick.core.errors import Refusal
+from tallystick.custody import (
+    account_statement,
+    conditions,
+    course,
+    deposits,
+    errors,
+    history,
+    instructions,
+    numbers,
+)
 from tallystick.custody.accounts import Account
+from tallystick.custody.deposits import Stage
 from tallystick.custody.history import Balance
-from tallystick.identity import access
-from tallystick.identity.errors import AccessDenied
-from tallystick.web import asking, ledger
+from tallystick.web import (
+    customer_consents,
+    customer_history,
+    customer_own,
+    customer_pay_in,
+    customer_withdraw,
+    ledger,
+)
 from tallystick.web.charts import Chart, Series
+from tallystick.web.customer_own import Own
 from tallystick.web.session import actor
 
 MINE_MAX = 200
-"""The most accounts of one customer that a page shows."""
+"""The most authorisations of one account that a page shows."""
+SHOWN = 6
+"""How many of the newest things the first page shows."""
 
 
 def money(request: HttpRequest) -> HttpResponse:
-    """Everything that is held for this customer, account by account."""
-    mine = _mine(request)
-    balances = {
-        number: balance
-        for book in {account.book for account in mine}
-        for number, balance in history.balances(
-            APP, [each.number for each in mine if each.book == book]
-        ).items()
-    }
+    """What is held for this customer, what is on its way, and what they can do."""
+    mine = customer_own.all_of(request)
+    balances = _balances(mine)
+    accounts_ = [own.account for own in mine]
     context = {
-        "rows": [(account, balances[account.number]) for account in mine],
-        "totals": _totals(mine, balances),
+        "rows": [(own, balances[own.account.number]) for own in mine],
+        "totals": _totals(accounts_, balances),
+        "coming": _coming(mine),
+        "leaving": customer_withdraw.open_payouts(mine),
+        "recent": _recent(mine),
+        "consents": [(own, each) for own in mine if own.needs_all for each in customer_consents.waiting(own)],
         "charts": [
             chart
-            for asset in dict.fromkeys(account.asset for account in mine)
-            for chart in _charts(asset, [each for each in mine if each.asset == asset], balances)
+            for asset in dict.fromkeys(account.asset for account in accounts_)
+            for chart in _charts(asset, [each for each in accounts_ if each.asset == asset], balances)
         ],
     }
     return render(request, "customer/money.html", context)
 
 
 def account(request: HttpRequest, number: str) -> HttpResponse:
-    """One account of this customer, with its statement."""
-    found = _own(request, number)
-    context = ledger.account_context(request, found)
-    context["csv"] = reverse("my-account-csv", args=[number]) + asking.query(request, before=None)
-    context["trail"] = [(_("My money"), reverse("my-money")), (found.name, "")]
+    """One account of this customer: how it stands, and its history to look through."""
+    own = customer_own.one(request, number)
+    found = own.account
+    today = customer_own.today(found)
+    first = max(timezone.localtime(found.opened_at).date(), today - timedelta(days=ledger.COURSE_DAYS - 1))
+    context = {
+        "own": own,
+        "account": found,
+        "balance": history.balance(APP, found.number),
+        "consents": [(own, each) for each in customer_consents.waiting(own)] if own.needs_all else [],
+        "chart": ledger.course_chart(found, course.daily(APP, found.number, first=first, last=today)),
+        **customer_history.lines(request, own),
+        "trail": [(_("My money"), reverse("my-money")), (found.name, "")],
+    }
     return render(request, "customer/account.html", context)
 
 
-def account_csv(request: HttpRequest, number: str) -> HttpResponseBase:
-    """The statement of one's own account as a file."""
-    return ledger.statement_csv(request, _own(request, number))
+def wake(request: HttpRequest, number: str) -> HttpResponse:
+    """Wake an account that sleeps."""
+    own = customer_own.one(request, number)
+    if request.method == "POST":
+        try:
+            conditions.reactivate(APP, own.account.number, actor=actor(request), now=timezone.now())
+        except Refusal as refusal:
+            messages.error(request, refusal.message)
+        else:
+            messages.success(request, _("Your account is awake. You can use your money again."))
+    return redirect("my-account", number=number)
 
 
 def authorisations(request: HttpRequest) -> HttpResponse:
     """What this customer has authorised, and how it stands."""
-    owner = _owner(request)
     now = timezone.now()
     rows = [
         (row, instructions.standing(row, now))
-        for book in books.books(APP)
-        for row in instructions.authorisations_of_owner(APP, book.id, owner, limit=MINE_MAX)
+        for own in customer_own.all_of(request)
+        for row in reversed(instructions.authorisations(APP, own.account.number, limit=MINE_MAX))
     ]
     return render(request, "customer/authorisations.html", {"rows": rows, "scales": ledger.scales()})
 
 
 def authorisation(request: HttpRequest, number: str) -> HttpResponse:
     """One authorisation of this customer; with a reason they can withdraw it here."""
-    owner = _owner(request)
+    customer_own.number(request)
     try:
         parsed = numbers.parse_authorisation(number)
     except ValueError as wrong:
         raise errors.AuthorisationNotFound(authorisation=number) from wrong
     found = instructions.authorisation(APP, parsed)
-    if found.owner != owner:
+    try:
+        customer_own.one(request, numbers.account_text(found.debit_account))
+    except errors.AccountUnknown:
         # Not "denied": whether another client's authorisation exists is none of their business.
-        raise errors.AuthorisationNotFound(authorisation=number)
+        raise errors.AuthorisationNotFound(authorisation=number) from None
     if request.method == "POST":
         reason = request.POST.get("reason", "").strip()
         instructions.withdraw(APP, found.number, reason, actor=actor(request), now=timezone.now())
@@ -92,33 +129,33 @@ def authorisation(request: HttpRequest, number: str) -> HttpResponse:
     return render(request, "customer/authorisation.html", context)
 
 
-def _owner(request: HttpRequest) -> str:
-    """The client this customer is. These pages are theirs alone; staff have the ledger's."""
-    number = actor(request).customer_number
-    access.require(APP, actor(request), "custody.read_own", owner=number)
-    if number is None:
-        raise AccessDenied(permission="custody.read_own")
-    return number
+def _balances(mine: Sequence[Own]) -> dict[int, Balance]:
+    return {
+        number: balance
+        for book in {own.account.book for own in mine}
+        for number, balance in history.balances(
+            APP, [own.account.number for own in mine if own.account.book == book]
+        ).items()
+    }
 
 
-def _mine(request: HttpRequest) -> list[Account]:
-    owner = _owner(request)
-    return [
-        account
-        for book in books.books(APP)
-        for account in accounts.accounts(APP, book.id, owner=owner, limit=MINE_MAX)
+def _coming(mine: Sequence[Own]) -> list[tuple[Own, deposits.Incoming, list[tuple[str, object, str]]]]:
+    """Deposits that have not arrived yet, the newest first."""
+    found = [
+        (own, each, customer_pay_in.steps(each))
+        for own in mine
+        for each in deposits.incoming(
+            APP, own.account.number, today=customer_own.today(own.account), limit=SHOWN
+        )
+        if each.stage in (Stage.ANNOUNCED, Stage.NOTICED)
     ]
+    return sorted(found, key=lambda each: each[1].newest_at, reverse=True)[:SHOWN]
 
 
-def _own(request: HttpRequest, text: str) -> Account:
-    owner = _owner(request)
-    try:
-        found = accounts.account(APP, numbers.parse_account(text))
-    except ValueError as wrong:
-        raise errors.AccountUnknown(account=text) from wrong
-    if found.owner != owner:
-        raise errors.AccountUnknown(account=text)
-    return found
+def _recent(mine: Sequence[Own]) -> list[tuple[Own, account_statement.Line]]:
+    """The newest movements of all accounts together."""
+    found = [(own, line) for own in mine for line in account_statement.find(APP, own.account, limit=SHOWN)]
+    return sorted(found, key=lambda each: (each[1].recorded_at, each[1].position), reverse=True)[:SHOWN]
 
 
 def _totals(mine: Sequence[Account], balances: dict[int, Balance]) -> list[tuple[str, int, int, int, int]]:

@@ -14,6 +14,7 @@ from tallystick.core import money
 from tallystick.core.errors import Refusal
 from tallystick.custody.codes import Code
 from tallystick.custody.errors import TRANSFER_REFUSALS
+from tallystick.custody.holder_models import Capacity, Condition, HoldingRule, NotCredited
 from tallystick.custody.instructions import Standing
 from tallystick.custody.models import AccountStatus, TransferKind
 from tallystick.custody.numbers import AuthorisationKind, Family
@@ -148,6 +149,59 @@ BREAKS: Mapping[str, tuple[Word, Word]] = {
 }
 """Each kind of break: its name, and what it means."""
 
+CAPACITIES: Mapping[str, Word] = {
+    Capacity.HOLDER: _("Holder"),
+    Capacity.MINOR: _("Owner under age"),
+    Capacity.GUARDIAN: _("Guardian"),
+    Capacity.REPRESENTATIVE: _("Representative of the estate"),
+}
+
+CONDITIONS: Mapping[str, Word] = {
+    Condition.ACTIVE: _("In use"),
+    Condition.DORMANT: _("Asleep"),
+    Condition.DECEASED: _("Holder deceased"),
+    Condition.ESTATE: _("Estate"),
+}
+
+RULES: Mapping[str, Word] = {
+    HoldingRule.ANY: _("Any one of them signs"),
+    HoldingRule.ALL: _("All of them must agree"),
+}
+
+NOT_CREDITED: Mapping[str, Word] = {
+    NotCredited.NO_REFERENCE: _("No payment reference"),
+    NotCredited.MISTYPED: _("A payment reference with a slip in it"),
+    NotCredited.SEVERAL: _("Payment references of several accounts"),
+    NotCredited.NO_ACCOUNT: _("A payment reference of no account here"),
+    NotCredited.NOT_TAKEN: _("The account takes no money"),
+}
+
+PROPOSALS: Mapping[str, Word] = {
+    "custody.change_holders": _("Holders of an account"),
+    "custody.change_condition": _("Condition of an account"),
+    "custody.set_pay_in_details": _("Bank details to pay in to"),
+}
+
+FIELDS: Mapping[str, Word] = {
+    "account": _("Account"),
+    "rule": _("Whose word it needs"),
+    "parties": _("Holders"),
+    "document": _("Document"),
+    "reason": _("Why"),
+    "before": _("Before"),
+    "condition": _("Condition"),
+    "representative": _("Represented by"),
+    "bank_account": _("Bank account"),
+    "holder_name": _("Name on the account"),
+    "account_number": _("Account number"),
+    "bank_name": _("Bank"),
+    "bank_code": _("Bank code"),
+    "takes_from": _("Takes lines from"),
+    "suspense_account": _("Suspense account"),
+    "is_open": _("Shown to customers"),
+}
+"""What the parts of a proposal are called."""
+
 _SHADES: Mapping[str, str] = {
     AccountStatus.OPEN: "good",
     AccountStatus.DEBITS_FROZEN: "warn",
@@ -156,6 +210,10 @@ _SHADES: Mapping[str, str] = {
     Standing.VALID: "good",
     Standing.NOT_YET_VALID: "warn",
     Standing.WITHDRAWN: "bad",
+    Condition.ACTIVE: "good",
+    Condition.DORMANT: "warn",
+    Condition.DECEASED: "bad",
+    Condition.ESTATE: "warn",
 }
 
 _REFUSALS: Mapping[str, type[Refusal]] = {refusal.code: refusal for refusal in TRANSFER_REFUSALS}

@@ -111,6 +111,18 @@ def status(value: str) -> SafeString:
 
 
 @register.filter
+def capacity(value: str) -> str:
+    """As what somebody stands behind an account."""
+    return str(words.CAPACITIES[value])
+
+
+@register.filter
+def condition(value: str) -> SafeString:
+    """How an account stands with its holders, as a badge."""
+    return format_html('<span class="badge {}">{}</span>', words.shade(value), words.CONDITIONS[value])
+
+
+@register.filter
 def refusal(code: str) -> str:
     """Why a transfer was refused."""
     return words.refusal(code)
