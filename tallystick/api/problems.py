@@ -44,6 +44,9 @@ STATUSES: Mapping[type[Refusal], int] = MappingProxyType(
         custody.TransferNotFound: 404,
         custody.ProofUnknown: 404,
         custody.PositionUnknown: 404,
+        custody.QuoteUnknown: 404,
+        custody.AssessmentUnknown: 404,
+        custody.AssetUnknown: 404,
         custody.TimeBeforeBook: 404,
     }
 )

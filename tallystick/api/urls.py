@@ -23,6 +23,8 @@ from tallystick.api import (
     books,
     door,
     errors,
+    exchange,
+    liquidity,
     me,
     openapi,
     pooling,
@@ -67,7 +69,7 @@ def _raised(_: HttpRequest, failure: Exception | type[Exception]) -> HttpRespons
 # The framework's own answers are no problems: whatever it meets goes on to the door.
 for _kind in (Exception, Http404, HttpError, ParametersInvalid):
     api.add_exception_handler(_kind, _raised)
-for _noun in (books, accounts, transfers, authorisations, me, tracing, pooling):
+for _noun in (books, accounts, transfers, authorisations, me, tracing, pooling, liquidity, exchange):
     api.add_router("", _noun.router)
 
 

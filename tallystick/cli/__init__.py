@@ -24,6 +24,7 @@ COMMANDS = {
     "conformance": ("tallystick.cli.conformance", "conformance"),
     "safeguarding": ("tallystick.cli.safeguarding", "safeguarding"),
     "payouts": ("tallystick.cli.payouts", "payouts"),
+    "currencies": ("tallystick.cli.currencies", "currencies"),
     "backup": ("tallystick.cli.backup", "backup"),
     "restore": ("tallystick.cli.backup", "restore"),
     "demo": ("tallystick.cli.demo", "demo"),

@@ -72,6 +72,19 @@ MATRIX: dict[str, tuple[str, object]] = {
     "GET /authorisations/{authorisation}": (OWN, None),
     "GET /authorisations/{authorisation}/uses": (OWN, None),
     "POST /authorisations/{authorisation}/withdrawal": ("OC", {"reason": " "}),
+    "GET /books/{book}/liquidity": (READERS, None),
+    "POST /books/{book}/liquidity": ("OP", {"asset": "XXX"}),
+    "GET /books/{book}/queue": (READERS, None),
+    "GET /rates": (READERS, None),
+    "POST /rates": ("O", {"base": "XXX", "quoted": "YYY", "rate": "1", "source": "s", "as_of": "2026-03-01T00:00:00Z"}),
+    "GET /books/{book}/corridors": (READERS, None),
+    "POST /books/{book}/corridors": (
+        "P", {"from_country": "CN", "to_country": "US", "sold": "XXX", "bought": "YYY", "allowed": True, "reason": "r"}
+    ),
+    "POST /quotes": ("OC", {"seller": "%WANG%", "buyer": "%WANG%", "sold_minor": 1, "from_country": "CN",
+                            "to_country": "US"}),
+    "GET /quotes/{quote}": (OWN, None),
+    "POST /quotes/{quote}/consent": ("OC", {}),
     "GET /signing-keys": ("C", None),
     "POST /signing-keys": ("C", {"public_key": "A" * 42 + "B="}),
 }  # fmt: skip
@@ -105,6 +118,7 @@ def ask(
     place = operation.partition(" ")[2]
     names = {
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
+        "quote": "quo_1",
     }  # fmt: skip
     path = re.sub(r"{([a-z]+)}", lambda found: names[found[1]], place)[1:]
     sent = MATRIX[operation][1]
