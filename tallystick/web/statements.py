@@ -26,6 +26,7 @@ from tallystick.custody.numbers import Family
 from tallystick.custody.reconciliation import Break, Summary
 from tallystick.custody.statement_models import BreakKind
 from tallystick.custody.statements import errors as reading
+from tallystick.custody.workbench import cases
 from tallystick.identity import access
 from tallystick.identity.errors import AccessDenied
 from tallystick.web import asking, words
@@ -238,6 +239,8 @@ def reconcile(request: HttpRequest, book: int) -> HttpResponse:
         return redirect("reconciliations", book=book)
     try:
         done = reconciliation.reconcile(APP, book, chosen.number, actor=actor(request), now=timezone.now())
+        # At once, so that whoever looks at the workbench next finds what was found here.
+        cases.follow(APP, done.summary.id, actor=actor(request), now=timezone.now())
     except AccessDenied:
         raise
     except Refusal as refusal:

@@ -46,7 +46,7 @@ class Receipt:
     day: dt.date
     reference: str
     statement_line: int | None
-    """The bank's line it was booked from, where a case did so."""
+    """The bank's line it was booked from, where that is known."""
     case: str | None
 
 
@@ -222,12 +222,13 @@ def _receipts(db: Db, more: str, parameters: dict[str, Any]) -> list[Receipt]:
         cursor.execute(
             f"""
             select t.book_id, t.position, 'trf_' || t.id, t.debit_account, t.credit_account, t.amount_minor,
-                t.value_date, coalesce(t.reference, ''), s.case_id, c.anchor
+                t.value_date, coalesce(t.reference, ''), s.case_id, c.anchor, d.statement_line
             from custody_account a
             join custody_entry e on e.account = a.number
             join custody_transfer t on t.book_id = a.book_id and t.position = e.position
             left join custody_case_step s on s.transfer = t.id and s.act = 'fix_posted'
             left join custody_case c on c.id = s.case_id
+            left join custody_deposit d on d.transfer = t.id
             where a.book_id = %(book)s and a.family = 4 and t.credit_account = a.number and t.kind = 1
                 and t.code = {Code.UNIDENTIFIED_RECEIPT.value} and t.reverses_position is null
                 and not exists (select from custody_transfer r
@@ -246,7 +247,8 @@ def _receipts(db: Db, more: str, parameters: dict[str, Any]) -> list[Receipt]:
                 row[5],
                 row[6],
                 row[7],
-                _line_of(row[9]),
+                # Booked by a case's fix, or by itself as it came in.
+                _line_of(row[9]) if row[10] is None else row[10],
                 None if row[8] is None else f"brk_{row[8]}",
             )
             for row in cursor.fetchall()
