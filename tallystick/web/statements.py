@@ -26,6 +26,7 @@ from tallystick.custody.numbers import Family
 from tallystick.custody.reconciliation import Break, Summary
 from tallystick.custody.statement_models import BreakKind
 from tallystick.custody.statements import errors as reading
+from tallystick.custody.statements import mapping
 from tallystick.custody.workbench import cases
 from tallystick.identity import access
 from tallystick.identity.errors import AccessDenied
@@ -37,6 +38,7 @@ PAGE = 100
 AROUND = 5
 """How many lines before the one that was asked for are shown with it."""
 
+NOTES_SHOWN = 100
 EXCERPT_BYTES_MAX = 8 * 1024 * 1024
 BANKS_MAX = 50
 
@@ -98,11 +100,25 @@ def import_statements(request: HttpRequest, book: int) -> HttpResponse:
     given = request.FILES.getlist("files")
     if not given:
         messages.error(request, _("Choose one or more files first."))
+    try:
+        mappings = [
+            mapping.load(each.read(mapping.BYTES_MAX + 1)) for each in request.FILES.getlist("mapping")
+        ]
+    except reading.MappingInvalid as refusal:
+        messages.error(request, refusal.message)
+        return redirect("statements", book=book)
     for file in given:
         name = file.name or "-"
         try:
             imported = statement_files.import_file(
-                APP, name, _seekable(file), bank_account=None, book=book, actor=who, now=timezone.now()
+                APP,
+                name,
+                _seekable(file),
+                bank_account=None,
+                book=book,
+                actor=who,
+                now=timezone.now(),
+                mappings=mappings,
             )
         except AccessDenied:
             raise
@@ -135,7 +151,7 @@ def statement_file(request: HttpRequest, book: int, file_id: str) -> HttpRespons
     access.require(APP, actor(request), "custody.read_statements")
     found = books.book(APP, book)
     file, bank = _file(book, file_id)
-    held = [each for each in statement_files.statements(APP, bank.number) if each.file == file.id]
+    held = statement_files.told(APP, bank.number, file_id=file.id)
     asked = asking.whole(request, "line")
     after = asking.whole(request, "after")
     start = after if after is not None else max(asked - AROUND, 0) if asked else 0
@@ -147,6 +163,7 @@ def statement_file(request: HttpRequest, book: int, file_id: str) -> HttpRespons
         "file": file,
         "bank": bank,
         "statements": held,
+        "notes": statement_files.notes(APP, file.id)[:NOTES_SHOWN],
         "lines": shown,
         "asked": asked,
         "excerpt": excerpt(file, marked.line) if marked else [],

@@ -157,7 +157,11 @@ class Reader:
             for each in given:
                 if header.count(each) != 1:
                     raise errors.ColumnMissing(
-                        line=self._line, field=name, expected=each, found=amounts.shown(" | ".join(header))
+                        line=self._line,
+                        field=name,
+                        expected="{column}",
+                        column=each,
+                        found=amounts.shown(" | ".join(header)),
                     )
             self._places[name] = tuple(header.index(each) for each in given)
 

@@ -29,6 +29,12 @@ class MappingInvalid(Refusal):
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem=problem)
+        self._problem = problem
+
+    @property
+    def message(self) -> str:
+        """The message in the language of the moment; what a parser said of a broken document stays as it is."""
+        return gettext(self.template()).format(problem=gettext(self._problem))
 
 
 class StatementRefused(Refusal):

@@ -169,8 +169,8 @@ def _problem(given: Mapping) -> str:
     columns = given.columns
     try:
         names = set(_date_pattern(given.date_format).groupindex)
-    except ValueError as unknown:
-        return _("date_format: {word} is none of %Y %y %m %d %H %M %S %f %z").format(word=unknown)
+    except ValueError:
+        return _("date_format: it has another part than %Y %y %m %d %H %M %S %f %z")
     if not {"m", "d"} <= names or not names & {"Y", "y"}:
         return _("date_format: a date has a year, a month and a day")
     ways = (

@@ -164,7 +164,9 @@ class Reader:
             raise errors.NoStatement(
                 line=status.line if status else node.line,
                 field=f"{node.name}/STATUS",
-                expected=f"STMTRS ({node.value('STATUS', 'CODE')} {node.value('STATUS', 'MESSAGE')})",
+                expected="STMTRS ({code} {text})",
+                code=node.value("STATUS", "CODE"),
+                text=amounts.shown(node.value("STATUS", "MESSAGE")),
             )
 
     def _pending(self, node: Node, parent: Node | None) -> None:
