@@ -51,6 +51,7 @@ STAGES = {
     "post": "Posting three months of transfers",
     "import": "Importing the bank's statements",
     "reconcile": "Reconciling",
+    "prove": "Proving that clients' money is there",
     "audit": "Auditing",
 }
 

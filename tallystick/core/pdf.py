@@ -375,8 +375,12 @@ class _Sheet:
         keep = sum(asked[i] for i in range(count) if i not in words)
         if keep > _INNER * 0.8:
             return [each * _INNER / sum(asked) for each in asked]
-        share = (_INNER - keep) / sum(asked[i] for i in words)
-        return [asked[i] * share if i in words else asked[i] for i in range(count)]
+        # Columns that ask for less than an even share get what they ask; the others share what is left.
+        left, sharing = _INNER - keep, sorted(words, key=lambda i: asked[i])
+        for count_left, i in zip(range(len(sharing), 0, -1), sharing, strict=True):
+            asked[i] = min(asked[i], left / count_left)
+            left -= asked[i]
+        return asked
 
     def _head(self, table: Table, widths: Sequence[float]) -> None:
         cells = [

@@ -18,7 +18,7 @@ from django.db import connections
 from tallystick.core.db import AUDITOR, OWNER, Db
 from tallystick.custody import history, reconciliation, statement_files
 from tallystick.custody.numbers import BookId, Family
-from tallystick.simulation import acts, auditor, scenarios, stage, statements
+from tallystick.simulation import acts, auditor, safeguards, scenarios, stage, statements
 from tallystick.simulation.stage import ACTOR, Stage
 from tallystick.simulation.statements import BREAK_KINDS, Sent
 from tallystick.simulation.world import BANK, FIRM, World
@@ -105,6 +105,11 @@ def make(
             # Everything came in within seconds: the planner has seen none of it yet.
             cursor.execute("analyze")
         found = reconcile(db, played, place, told)
+    with timed("prove"):
+        told("prove", 0, 1)
+        safeguards.arrange(db, played, now=happened[0].at)
+        safeguards.prove(db, played, place.last_day)
+        told("prove", 1, 1)
     with timed("audit"):
         told("audit", 0, 1)
         report = auditor.audit(auditor.read(audited_as, played.book))

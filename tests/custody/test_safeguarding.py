@@ -147,7 +147,16 @@ def test_what_arrives_tomorrow_is_not_there_today() -> None:
     """A timing break is an explanation, not money."""
     told = position(bank(custodian_minor=900, missing_minor=100, timing_minor=100, breaks=1))
     assert told.shortfall_minor == 100
-    assert results(told) == ["breach", "compliant", "breach"]
+    assert results(told) == ["breach", "compliant", "compliant"]
+    assert "on_the_way" in codes(told, rule=2)
+
+
+def test_money_at_a_payment_firm_is_not_yet_safeguarded_and_not_misused_either() -> None:
+    """Short at the custodian by what a declared channel holds: a shortfall. By more: somebody has it."""
+    firm = bank(100, account="acc_firm", role=AccountRole.CHANNEL)
+    assert results(position(bank(900), firm)) == ["breach", "compliant", "compliant"]
+    gone = position(bank(900, custodian_minor=850, missing_minor=50, breaks=1), firm)
+    assert results(gone) == ["breach", "compliant", "breach"]
 
 
 def test_what_left_the_bank_unasked_is_misuse() -> None:

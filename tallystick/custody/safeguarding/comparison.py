@@ -150,6 +150,10 @@ class Position:
         return [each for each in self.external if each.role == AccountRole.SAFEGUARDING]
 
     @property
+    def own_funds(self) -> Sequence[External]:
+        return [each for each in self.external if each.role == AccountRole.OWN_FUNDS]
+
+    @property
     def ledger_resource_minor(self) -> int:
         return sum(each.ledger_minor for each in self.safeguarding)
 
@@ -180,6 +184,13 @@ class Position:
     @property
     def shortfall_minor(self) -> int:
         return max(0, self.requirement_minor - self.counted_minor)
+
+    @property
+    def unlocated_minor(self) -> int:
+        """The part of a shortfall that neither lies with a declared channel nor has only not arrived yet."""
+        channels = sum(max(0, e.ledger_minor) for e in self.external if e.role == AccountRole.CHANNEL)
+        timing = sum(each.timing_minor for each in self.safeguarding)
+        return max(0, self.shortfall_minor - channels - timing)
 
     @property
     def excess_minor(self) -> int:
@@ -263,7 +274,7 @@ def proposals(positions: Sequence[Position]) -> tuple[Proposal, ...]:
 
 
 def _set_right(position: Position) -> Iterator[tuple[str, str, str, int, str]]:
-    own_funds = [each for each in position.external if each.role == AccountRole.OWN_FUNDS]
+    own_funds = position.own_funds
     if not position.safeguarding:
         return
     if position.shortfall_minor and own_funds:
@@ -328,8 +339,11 @@ def _no_misuse(position: Position) -> Iterator[Reason]:
                 debit.amount_minor,
                 debit.number,
             )
-    if position.shortfall_minor:
-        yield Reason("occupied", Result.BREACH, position.asset, amount_minor=position.shortfall_minor)
+    if position.unlocated_minor:
+        yield Reason("occupied", Result.BREACH, position.asset, amount_minor=position.unlocated_minor)
+    elif position.shortfall_minor:
+        # Short at the custodian, yet nobody has taken it: it is on its way there.
+        yield Reason("on_the_way", Result.COMPLIANT, position.asset, amount_minor=position.shortfall_minor)
     instructed = position.debits_instructed + position.debits_legal
     yield Reason("debits_authorised", Result.COMPLIANT, position.asset, count=instructed)
     if position.debits_reversing:

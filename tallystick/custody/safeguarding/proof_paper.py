@@ -6,6 +6,7 @@ proof of many accounts lists the largest part in its file and says so here.
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
@@ -41,7 +42,7 @@ def document(
             ),
             language=language,
             blocks=list(_blocks(proof, accounts, sign_off)),
-            produced_at=proof.at,
+            produced_at=proof.at.astimezone(zoneinfo.ZoneInfo(header["time_zone"])),
             digest=proof.digest.hex(),
             foot=proof.id,
         )

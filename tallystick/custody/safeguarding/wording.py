@@ -87,7 +87,10 @@ REASONS: Mapping[str, str] = {
         "{account}: {amount} left at the custodian, and no instruction is known for it (break {count})."
     ),
     "occupied": gettext_noop(
-        "{asset}: {amount} of what clients are owed is not there: somebody else has it."
+        "{asset}: {amount} of what clients are owed is neither at the custodian nor known to be on its way."
+    ),
+    "on_the_way": gettext_noop(
+        "{asset}: {amount} of what clients are owed is not at the custodian yet: it is on its way there."
     ),
     "debits_authorised": gettext_noop("{asset}: {count} debits of clients' accounts, each authorised."),
     "debits_reversing": gettext_noop(
