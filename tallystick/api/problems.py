@@ -48,6 +48,9 @@ STATUSES: Mapping[type[Refusal], int] = MappingProxyType(
         custody.AssessmentUnknown: 404,
         custody.AssetUnknown: 404,
         custody.TimeBeforeBook: 404,
+        custody.PayoutUnknown: 404,
+        custody.BankAccountUnknown: 404,
+        custody.PayoutBatchUnknown: 404,
     }
 )
 """Refusals of the domains that are not told with 409: a rule said no, to this and in this state."""

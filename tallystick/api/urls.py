@@ -27,6 +27,7 @@ from tallystick.api import (
     liquidity,
     me,
     openapi,
+    payouts,
     pooling,
     posting,
     problems,
@@ -69,7 +70,7 @@ def _raised(_: HttpRequest, failure: Exception | type[Exception]) -> HttpRespons
 # The framework's own answers are no problems: whatever it meets goes on to the door.
 for _kind in (Exception, Http404, HttpError, ParametersInvalid):
     api.add_exception_handler(_kind, _raised)
-for _noun in (books, accounts, transfers, authorisations, me, tracing, pooling, liquidity, exchange):
+for _noun in (books, accounts, transfers, authorisations, me, tracing, pooling, liquidity, exchange, payouts):
     api.add_router("", _noun.router)
 
 

@@ -85,6 +85,22 @@ MATRIX: dict[str, tuple[str, object]] = {
                             "to_country": "US"}),
     "GET /quotes/{quote}": (OWN, None),
     "POST /quotes/{quote}/consent": ("OC", {}),
+    "GET /books/{book}/payouts": (OWN, None),
+    "POST /accounts/{account}/payouts": (
+        "OC", {"bank_account": "bnk_999999", "amount_minor": 5, "request_key": "k"}
+    ),
+    "GET /payouts/{payout}": (OWN, None),
+    "POST /payouts/{payout}/cancel": ("OC", {"reason": "r"}),
+    "POST /payouts/{payout}/release": ("P", {}),
+    "POST /payouts/{payout}/decline": ("P", {"reason": "r"}),
+    "GET /accounts/{account}/bank-accounts": (OWN, None),
+    "POST /accounts/{account}/bank-accounts": (
+        "OC", {"holder_name": "n", "bank_name": "b", "number": "12345678"}
+    ),
+    "GET /books/{book}/payout-notice": (OWN, None),
+    "POST /books/{book}/payout-notice": ("C", {"version": 7, "language": "en"}),
+    "GET /books/{book}/payout-batches": (READERS, None),
+    "POST /books/{book}/payout-batches": ("O", {"asset": "XXX"}),
     "GET /signing-keys": ("C", None),
     "POST /signing-keys": ("C", {"public_key": "A" * 42 + "B="}),
 }  # fmt: skip
@@ -119,6 +135,7 @@ def ask(
     names = {
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
         "quote": "quo_1",
+        "payout": "pay_999999",
     }  # fmt: skip
     path = re.sub(r"{([a-z]+)}", lambda found: names[found[1]], place)[1:]
     sent = MATRIX[operation][1]
