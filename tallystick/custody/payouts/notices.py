@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connections, transaction
-from django.utils.translation import gettext_noop as _
 
 from tallystick.core.db import Db
 from tallystick.custody import books, errors
@@ -25,7 +24,7 @@ from tallystick.identity.approvals import ApprovalId
 KIND = "custody.publish_payout_notice"
 TEXT_MAX = 6_000
 
-STANDARD_EN = _(
+STANDARD_EN = (
     "Payouts go to your own bank account, in your own name, and to no one else. The amount is held on your account"
     " as soon as you order, and leaves with the next payment run of a business day. You can cancel until the payout"
     " is released. After a change of your bank details payouts wait for a while, to protect you. Nobody from the"
