@@ -140,7 +140,7 @@ def _of_bank(db: Db, bank: Account, day: dt.date, position_to: int) -> list[Chec
         last.to_date.isoformat(),
     )
     gap = missing([each for each in statements if each.to_date <= day])
-    joins = Check(Name.NO_GAP, Result.FAIL if gap else Result.PASS, bank.text, gap, bool(gap))
+    joins = Check(Name.NO_GAP, Result.FAIL if gap else Result.PASS, bank.text, gap, int(bool(gap)))
     return [told, joins, *_runs(db, bank, day, position_to)]
 
 
