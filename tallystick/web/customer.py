@@ -34,6 +34,7 @@ from tallystick.web import (
     customer_pay_in,
     customer_withdraw,
     ledger,
+    liquidity,
 )
 from tallystick.web.charts import Chart, Series
 from tallystick.web.customer_own import Own
@@ -55,6 +56,7 @@ def money(request: HttpRequest) -> HttpResponse:
         "totals": _totals(accounts_, balances),
         "coming": _coming(mine),
         "leaving": customer_withdraw.open_payouts(mine),
+        "places": liquidity.places(actor(request).customer_number or ""),
         "recent": _recent(mine),
         "consents": [(own, each) for own in mine if own.needs_all for each in customer_consents.waiting(own)],
         "charts": [

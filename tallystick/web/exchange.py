@@ -51,11 +51,15 @@ def mine(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     context = {
         "accounts": held,
-        "corridors": [
-            rule
-            for book in {account.book for account in held}
-            for rule in corridors.corridors(APP, book, flows.today_of(books.book(APP, book), now))
-        ],
+        # The blocked ones too: whoever asks for one is told why.
+        "corridors": sorted(
+            (
+                rule
+                for book in {account.book for account in held}
+                for rule in corridors.corridors(APP, book, flows.today_of(books.book(APP, book), now))
+            ),
+            key=lambda rule: not rule.terms.allowed,
+        ),
         "quotes": [
             each
             for book in sorted({account.book for account in held})

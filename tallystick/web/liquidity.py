@@ -201,7 +201,7 @@ def flow_chart(kept: Assessment) -> Chart:
         category_label=_("Day"),
         categories=[each["day"] for each in (*known, *ahead)],
         series=[
-            Series(_("Withdrawn"), [each["withdrawals_minor"] for each in known] + after),
+            Series(_("As it was"), [each["withdrawals_minor"] for each in known] + after),
             Series(_("Forecast"), before + [each["expected_minor"] for each in ahead]),
             Series(_("Lower edge, 95 of 100 days"), before + [each["low95_minor"] for each in ahead]),
             Series(_("Upper edge, 95 of 100 days"), before + [each["high95_minor"] for each in ahead]),

@@ -6,6 +6,7 @@ walked are kept there as pictures, to be looked at.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +74,7 @@ class Site:
     """A served house with its cast."""
 
     address: str
-    cast: seed.Cast
+    cast: Any
     log: Path
 
     def link(self, role: Role) -> str:
@@ -86,19 +88,25 @@ class Site:
 @pytest.fixture(scope="module")
 def site(ledger_database_module, tmp_path_factory) -> Iterator[Site]:
     """The house served on http://localhost, as the demonstration serves it."""
-    now = datetime.now(UTC)
-    start = (now - timedelta(days=seed.DAYS + 2)).replace(hour=0, minute=0)
+    start = (datetime.now(UTC) - timedelta(days=seed.DAYS + 2)).replace(hour=0, minute=0)
     cast = seed.platform(start=start)
     seed.reconciled(cast, start=start)
+    with served(ledger_database_module, cast, tmp_path_factory.mktemp("site") / "granian.log") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def served(database, cast: object, log: Path) -> Iterator[Site]:
+    """This database served on a port of its own, with somebody of every role."""
+    now = datetime.now(UTC)
     for role, name in PEOPLE.items():
         number = "C-1" if role == Role.CUSTOMER else None
         user = users.create(APP, role.value, name=name, customer_number=number, actor=CLI, now=now)
         users.grant(APP, user.pk, role, reason="演示 Demonstration.", actor=CLI, now=now)
-    log = tmp_path_factory.mktemp("site") / "granian.log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environ = {**ledger_database_module.environ, "TALLYSTICK_INSECURE_HTTP": "1", "TALLYSTICK_DEMO": "1"}
+    environ = {**database.environ, "TALLYSTICK_INSECURE_HTTP": "1", "TALLYSTICK_DEMO": "1"}
     command = [
         sys.executable,
         "-m",

@@ -69,6 +69,8 @@ def test_the_queue_is_on_the_page_and_each_client_has_their_place(cast):
     assert "6,000.00 CNY a day" in seen
     ((queue, mine),) = liquidity.places("C-1")
     assert (mine.place, mine.amount_minor, [each.owner for each in queue.entries]) == (2, 5_000_00, ["C-1"])
+    assert "number 2 in the queue" in text(signed_in("wang").get("/my/"))
+    assert "number 1 in the queue" in text(signed_in("li").get("/my/"))
 
 
 def test_the_approver_changes_the_limit_and_operations_do_not(cast):
