@@ -32,6 +32,7 @@ from tallystick.api import (
     posting,
     problems,
     reference,
+    safeguarding,
     tracing,
     transfers,
 )
@@ -70,7 +71,19 @@ def _raised(_: HttpRequest, failure: Exception | type[Exception]) -> HttpRespons
 # The framework's own answers are no problems: whatever it meets goes on to the door.
 for _kind in (Exception, Http404, HttpError, ParametersInvalid):
     api.add_exception_handler(_kind, _raised)
-for _noun in (books, accounts, transfers, authorisations, me, tracing, pooling, liquidity, exchange, payouts):
+for _noun in (
+    books,
+    accounts,
+    transfers,
+    authorisations,
+    me,
+    tracing,
+    pooling,
+    liquidity,
+    exchange,
+    payouts,
+    safeguarding,
+):
     api.add_router("", _noun.router)
 
 

@@ -123,7 +123,7 @@ def proof(db: Db, proof_id: str) -> Proof:
 
 def proofs(db: Db, book: int, *, before: int | None = None, limit: int = 50) -> Sequence[Proof]:
     """The proofs of a book, the newest first; `before` (a number) continues a page."""
-    return _proofs(db, "book_id = %s and (%s::integer is null or number < %s)", [book, before, before], limit)
+    return _proofs(db, "book_id = %s and (%s::bigint is null or number < %s)", [book, before, before], limit)
 
 
 def of_day(db: Db, book: int, day: dt.date) -> Proof | None:
