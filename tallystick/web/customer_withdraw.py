@@ -38,7 +38,7 @@ STATUSES: dict[PayoutStatus, str | Promise] = {
     PayoutStatus.BATCHED: gettext_lazy("In today's payments"),
     PayoutStatus.SENT: gettext_lazy("Sent to the bank"),
     PayoutStatus.ACCEPTED: gettext_lazy("Accepted by the bank"),
-    PayoutStatus.SETTLED: gettext_lazy("Paid out"),
+    PayoutStatus.SETTLED: gettext_lazy("Paid to your bank"),
     PayoutStatus.REFUSED: gettext_lazy("Refused"),
     PayoutStatus.CANCELLED: gettext_lazy("Cancelled"),
     PayoutStatus.DECLINED: gettext_lazy("Turned down"),
@@ -84,8 +84,8 @@ def choose(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": mine,
         "route": "my-withdraw",
-        "title": _("Withdraw"),
-        "trail": [(_("My money"), reverse("my-money")), (_("Withdraw"), "")],
+        "title": _("Withdraw money"),
+        "trail": [(_("My money"), reverse("my-money")), (_("Withdraw money"), "")],
     }
     return render(request, "customer/choose.html", context)
 
@@ -105,7 +105,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "payouts": [(each, str(STATUSES[each.status])) for each in _of_account(own, 20)],
         "may_leave": own.signs and own.condition in (Condition.ACTIVE, Condition.ESTATE),
         "asked": {name: request.POST.get(name, "") for name in ("amount", "bank_account", "note")},
-        "trail": _trail(own, (_("Withdraw"), "")),
+        "trail": _trail(own, (_("Withdraw money"), "")),
     }
     if request.method == "POST":
         asked = _asked(request, own)
@@ -143,7 +143,7 @@ def payout(request: HttpRequest, number: str, payout_id: int) -> HttpResponse:
         "refusal": words.refusal(found.reason) if found.status == PayoutStatus.REFUSED else found.reason,
         "way": _way(found, {each.status: each.at for each in taken}),
         "steps": [(str(STATUSES[each.status]), each) for each in reversed(taken)],
-        "trail": _trail(own, (_("Withdraw"), reverse("my-withdraw", args=[number])), (found.reference, "")),
+        "trail": _trail(own, (_("Withdraw money"), reverse("my-withdraw", args=[number])), (found.reference, "")),
     }
     return render(request, "customer/payout.html", context)
 
@@ -182,7 +182,7 @@ def _binding(own: Own, given: dict[str, str]) -> dict[str, object]:
         "account": own.account,
         "given": given,
         "trail": _trail(
-            own, (_("Withdraw"), reverse("my-withdraw", args=[own.account.text])), (_("Bank account"), "")
+            own, (_("Withdraw money"), reverse("my-withdraw", args=[own.account.text])), (_("Bank account"), "")
         ),
     }
 
