@@ -18,7 +18,7 @@ from django.db import connections
 from tallystick.core.db import AUDITOR, OWNER, Db
 from tallystick.custody import history, reconciliation, statement_files
 from tallystick.custody.numbers import BookId, Family
-from tallystick.simulation import acts, auditor, safeguards, scenarios, stage, statements
+from tallystick.simulation import acts, auditor, channel, safeguards, scenarios, stage, statements
 from tallystick.simulation.stage import ACTOR, Stage
 from tallystick.simulation.statements import BREAK_KINDS, Sent
 from tallystick.simulation.world import BANK, FIRM, World
@@ -130,18 +130,21 @@ def play(db: Db, happened: list[acts.Act], transfers: int, told: Told) -> Stage:
 def import_statements(db: Db, played: Stage, sent: Sent, told: Told) -> int:
     """Import every statement file on the evening of its day; how many lines there were."""
     lines = 0
-    for done, file in enumerate(sent.files):
-        told("import", done, len(sent.files))
+    files: list[statements.File | channel.File] = [*sent.files, *sent.settlements]
+    files.sort(key=lambda file: file.day)
+    for done, file in enumerate(files):
+        told("import", done, len(files))
         imported = statement_files.import_bytes(
             db,
             file.name,
             file.content,
             bank_account=played.accounts[file.account],
+            mappings=(channel.MAPPING,),
             actor=ACTOR,
             now=datetime.combine(file.day, time(23, 45), scenarios.ZONE),
         )
         lines += imported.entries
-    told("import", len(sent.files), len(sent.files))
+    told("import", len(files), len(files))
     return lines
 
 
@@ -190,7 +193,7 @@ def _summary(
         transfers=played.posted,
         repeated=played.repeated,
         refused=dict(sorted(played.refused.items())),
-        statement_files=len(sent.files),
+        statement_files=len(sent.files) + len(sent.settlements),
         statement_lines=lines,
         matched=sum(each.summary.matched for each in found.values()),
         breaks={kind: sum(each.breaks_by_kind[kind] for each in found.values()) for kind in BREAK_KINDS},

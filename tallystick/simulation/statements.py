@@ -12,24 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
-from typing import Literal
 from xml.sax.saxutils import escape
 
-from tallystick.simulation import acts, world
+from tallystick.simulation import acts, channel, world
+from tallystick.simulation.bank_lines import BREAK_KINDS as BREAK_KINDS
+from tallystick.simulation.bank_lines import BreakKind as BreakKind
+from tallystick.simulation.bank_lines import Line as Line
+from tallystick.simulation.bank_lines import Planted as Planted
 from tallystick.simulation.world import BANK, FIRM, Customer, World
-
-BreakKind = Literal[
-    "timing", "amount", "missing_in_ledger", "missing_at_bank", "duplicate", "unidentified", "wrong_account"
-]
-BREAK_KINDS: tuple[BreakKind, ...] = (
-    "timing",
-    "amount",
-    "missing_in_ledger",
-    "missing_at_bank",
-    "duplicate",
-    "unidentified",
-    "wrong_account",
-)
 
 PLANTED_IN_50_000: dict[BreakKind, int] = {
     "timing": 6,
@@ -55,37 +45,6 @@ BICS = {BANK: "QHCBCN0X", FIRM: "QHPFCN0X"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One booked movement at the bank. Positive where money came in to us."""
-
-    account: str
-    day: date
-    amount_minor: int
-    reference: str
-    bank_reference: str
-    name: str = ""
-    pinyin: str = ""
-    counterparty: str = ""
-    text: str = ""
-    posted_on: date | None = None
-    """The ledger's day of it; the bank may book it the day after. None where the ledger has none."""
-    is_final: bool = False
-    """Part of a handover between our own two accounts: no break is planted on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """A break that was planted: where the reconciliation must find it, and what it changes there."""
-
-    kind: BreakKind
-    account: str
-    day: date
-    reference: str
-    effect_minor: int
-    """What it adds to the bank's total over the ledger's."""
-
-
-@dataclass(frozen=True, slots=True)
 class File:
     """A statement file as the bank sends it."""
 
@@ -102,6 +61,8 @@ class Sent:
 
     files: tuple[File, ...]
     planted: tuple[Planted, ...]
+    settlements: tuple[channel.File, ...] = ()
+    """The payment channel's, each about what it took on one day."""
 
     @property
     def planted_by_kind(self) -> dict[str, int]:
@@ -116,12 +77,16 @@ class Sent:
 
 
 def send(place: World, performed: Iterable[acts.Act]) -> Sent:
-    """The bank's and the payment firm's daily statements of this world, with breaks planted."""
+    """The bank's, the payment firm's and the channel's daily files of this world, with breaks planted."""
     chance = Random(f"{place.seed}/bank")
     done = list(performed)
     truth = booked(place, done, chance)
-    lines, planted = plant(place, truth, chance, _posted(done))
-    return Sent(tuple(_files(place, lines)), tuple(planted))
+    posted = _posted(done)
+    lines, planted = plant(place, truth, chance, posted)
+    lines, more, settlements = channel.through(
+        place, lines, {each.reference for each in planted}, account=BANK, transfers=posted
+    )
+    return Sent(tuple(_files(place, lines)), (*planted, *more), tuple(settlements))
 
 
 # ── what the bank saw ────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from tallystick.custody.statements import file
-from tallystick.simulation import scenarios, statements, world
+from tallystick.simulation import channel, scenarios, statements, world
 from tallystick.simulation.world import BANK, FIRM
 
 
@@ -80,3 +80,23 @@ def test_a_narrative_is_wrapped_to_what_mt940_allows_and_loses_no_character() ->
     rows = statements._wrapped(text.strip())
     assert "".join(rows) == text.strip()
     assert all(len(row) <= 65 and row[0] not in " :-" and row[-1] != " " for row in rows)
+
+
+def test_the_channels_files_make_its_payouts(sent: statements.Sent) -> None:
+    """Each file is read by its declared columns, and the bank names its payout, with the sum or planted less."""
+    short = {each.reference: -each.effect_minor for each in sent.planted if each.kind == "amount"}
+    bank = b"".join(each.content for each in sent.files if each.account == BANK).decode()
+    assert len(sent.settlements) > 5
+    for each in sent.settlements:
+        judged = file.judge(io.BytesIO(each.content), mappings=[channel.MAPPING])
+        assert (judged.status, judged.reason, judged.notes) == ("ok", "", ()), each.name
+        rows = [row.split(",") for row in each.content.decode().split("\r\n")[1:-1]]
+        payout = rows[0][5]
+        arrived = sum(round(float(row[4]) * 100) for row in rows) - short.get(payout, 0)
+        assert payout in bank
+        assert (
+            f"{arrived // 100}.{arrived % 100:02d}" in bank or f"{arrived // 100},{arrived % 100:02d}" in bank
+        )
+    assert short.keys() & {
+        row.split(",")[5] for each in sent.settlements for row in each.content.decode().split()[1:]
+    }

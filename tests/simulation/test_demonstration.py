@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def test_a_break_that_was_not_planted_stops_the_demonstration(
 
     def one_forgotten(*given: Any) -> statements.Sent:
         sent = send(*given)
-        return statements.Sent(sent.files, sent.planted[1:])
+        return replace(sent, planted=sent.planted[1:])
 
     monkeypatch.setattr(statements, "send", one_forgotten)
     try:
