@@ -348,6 +348,7 @@ def perform(played: Stage, act: Act) -> None:
     results = ledger.post(played.db, played.book, requests, actor=ACTOR, now=act.at)
     refused = [results.refusal_of(i) for i in range(len(requests)) if results.refusal_of(i)]
     assert not refused, refused
+    played.posted += len(requests)
 
 
 def moved(happened: Sequence[Act]) -> Movements:

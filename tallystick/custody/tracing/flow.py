@@ -352,6 +352,9 @@ def _told(sums: Mapping[str, int], places: Mapping[str, Node], nodes_max: int) -
         kinds = {key: places[key].kind for key in rest}
         for kind in sorted(set(kinds.values())):
             of_kind = [key for key in rest if kinds[key] == kind]
+            if len(of_kind) == 1:
+                told[of_kind[0]] = places[of_kind[0]]
+                continue
             told |= dict.fromkeys(of_kind, Node(f"{stage}:others:{kind}", stage, kind, others=len(of_kind)))
     for key in sums:
         if places[key].stage in (Stage.ACCOUNTS, Stage.RIGHT):
