@@ -68,7 +68,7 @@ class Wanted(BaseModel):
     asset: Annotated[str, Field(max_length=12)] = "CNY"
     after: words.Position = Field(0, description="judge what is posted after this position")
     to_position: words.Position | None = Field(None, description="up to this position; left out: up to now")
-    findings: Annotated[words.Position, Field(le=words.LIMIT_MAX)] = Field(
+    findings: Annotated[int, Field(ge=1, le=words.LIMIT_MAX)] = Field(
         FINDINGS, description="the most findings told of each indicator"
     )
 

@@ -208,6 +208,10 @@ class Malformed(Refusal):
     """{where}: {field} must be {expected}."""
 
 
+class BatchEmpty(Refusal):
+    """There is no transfer in this batch."""
+
+
 class BatchTooLarge(Refusal):
     """A batch holds 1 to {most} transfers; this one has {given}. Send it in parts."""
 

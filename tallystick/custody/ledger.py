@@ -39,7 +39,9 @@ def post(
     if not access.allowed(actor, "custody.reverse"):
         access.require(db, actor, "custody.post")
     batch = requested if isinstance(requested, Batch) else transfers.columns(requested)
-    if not 1 <= len(batch) <= transfers.BATCH_MAX:
+    if not len(batch):
+        raise errors.BatchEmpty
+    if len(batch) > transfers.BATCH_MAX:
         raise errors.BatchTooLarge(most=transfers.BATCH_MAX, given=len(batch))
     reversals = sum(raw != transfers.NO_ID for raw in transfers.sixteens(batch.reverses or b""))
     if reversals:

@@ -265,7 +265,9 @@ def row(request: TransferRequest, index: int = 0) -> Row:
 
 def columns(requests: Sequence[TransferRequest]) -> Batch:
     """The requests as a batch. Raises `errors.Malformed` naming the index, the field and what was expected."""
-    if not 1 <= len(requests) <= BATCH_MAX:
+    if not requests:
+        raise errors.BatchEmpty
+    if len(requests) > BATCH_MAX:
         raise errors.BatchTooLarge(most=BATCH_MAX, given=len(requests))
     return of_rows([row(request, index) for index, request in enumerate(requests)])
 
