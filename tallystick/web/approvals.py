@@ -20,12 +20,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from tallystick.core.db import APP
-from tallystick.custody import numbers
+from tallystick.custody import accounts, numbers
 from tallystick.custody.payouts import notices, orders, terms
 from tallystick.identity import access, approvals
 from tallystick.identity.access import Actor
 from tallystick.identity.approvals import KINDS, Approval
-from tallystick.web import asking, payout_words
+from tallystick.web import asking, payout_words, words
 from tallystick.web.payouts import decision_refusal, tried
 from tallystick.web.session import actor
 
@@ -98,11 +98,12 @@ def _concerns(kind: str, who: Actor) -> bool:
 
 
 def _waiting(each: Approval, who: Actor) -> Waiting:
+    scale = _scale(each)
     return Waiting(
         approval=each,
         kind=str(payout_words.KINDS.get(each.kind, each.kind)),
         facts=[
-            (str(payout_words.FIELDS.get(name, name)), _shown(value))
+            (str(payout_words.FIELDS.get(name, name)), _told(name, value, scale))
             for name, value in each.state.items()
             if value is not None
         ],
@@ -111,6 +112,22 @@ def _waiting(each: Approval, who: Actor) -> Waiting:
         url=_url(each),
         is_decided_here=each.kind in _HERE,
     )
+
+
+def _told(name: str, value: object, scale: int | None) -> str:
+    text = _shown(value)
+    if name.endswith("_minor") and scale is not None and text.lstrip("-").isdigit():
+        return words.amount(int(text), scale)
+    return text
+
+
+def _scale(each: Approval) -> int | None:
+    """The decimals of what a proposal's amounts are in: those of the account it names."""
+    for name in ("debit_account", "bank_account", "account"):
+        text = each.state.get(name)
+        if isinstance(text, str) and text.startswith("acc_"):
+            return accounts.account(APP, numbers.parse_account(text)).scale
+    return None
 
 
 def _shown(value: object) -> str:
@@ -134,7 +151,7 @@ def _url(each: Approval) -> str:
 
 
 _ROUTES: Mapping[str, str] = {
-    "custody.set_pay_in_details": "holders",
+    "custody.set_pay_in_details": "pay-in-details",
     "custody.change_holders": "holders",
     "custody.change_condition": "holders",
     "custody.match_by_hand": "match-by-hand",

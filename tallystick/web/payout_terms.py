@@ -31,7 +31,9 @@ def terms_page(request: HttpRequest, book: int) -> HttpResponse:
     banks = accounts.accounts(APP, book, family=Family.EXTERNAL)
     scales = {each.number: (each.scale, each.asset, each.name) for each in banks}
     past = [
-        (each, *scales[each.bank_account]) for each in terms.past(APP, book) if each.bank_account in scales
+        (each, *scales[each.bank_account], payout_words.CALENDARS[each.calendar])
+        for each in terms.past(APP, book)
+        if each.bank_account in scales
     ]
     current: dict[int, object] = {}
     for each in past:
