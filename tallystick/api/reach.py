@@ -7,7 +7,7 @@ anything else hears exactly what they would hear if it were not there.
 from __future__ import annotations
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, errors, history, instructions, numbers
+from tallystick.custody import accounts, errors, history, holders, instructions, numbers
 from tallystick.custody.accounts import Account
 from tallystick.custody.history import Transfer
 from tallystick.custody.instructions import Authorisation
@@ -22,7 +22,7 @@ def account(db: Db, number: int, *, actor: Actor) -> Account:
     """The account, for somebody who may see it. Raises `errors.AccountUnknown`."""
     _require_some(db, actor)
     found = accounts.account(db, number)
-    if not access.allowed(actor, OWN, owner=found.owner or None):
+    if not _is_reached(db, found, actor):
         raise errors.AccountUnknown(account=found.text)
     return found
 
@@ -31,7 +31,7 @@ def authorisation(db: Db, number: int, *, actor: Actor) -> Authorisation:
     """The authorisation, for somebody who may see it. Raises `errors.AuthorisationNotFound`."""
     _require_some(db, actor)
     found = instructions.authorisation(db, number)
-    if not access.allowed(actor, OWN, owner=found.owner):
+    if not _is_reached(db, accounts.account(db, found.debit_account), actor):
         raise errors.AuthorisationNotFound(authorisation=found.text)
     return found
 
@@ -41,7 +41,7 @@ def transfer(db: Db, transfer_id: str, *, actor: Actor) -> Transfer:
     _require_some(db, actor)
     found = history.transfer(db, transfer_id)
     if not access.allowed(actor, LEDGER) and not any(
-        access.allowed(actor, OWN, owner=accounts.account(db, number).owner or None)
+        _is_reached(db, accounts.account(db, number), actor)
         for number in (found.debit_account, found.credit_account)
         if numbers.family_of(number) == numbers.Family.CLIENT
     ):
@@ -62,6 +62,14 @@ def owner(db: Db, wanted: str | None, *, actor: Actor) -> str | None:
 def ledger(db: Db, *, actor: Actor) -> None:
     """Refuse whoever may not read the whole ledger."""
     access.require(db, actor, LEDGER)
+
+
+def _is_reached(db: Db, found: Account, actor: Actor) -> bool:
+    """Whether it is one's own to look at: as its owner, or as one of those who hold it."""
+    whose = (
+        holders.speaker(db, found, actor) if numbers.family_of(found.number) == numbers.Family.CLIENT else ""
+    )
+    return access.allowed(actor, OWN, owner=whose or None)
 
 
 def _require_some(db: Db, actor: Actor) -> None:

@@ -237,6 +237,7 @@ def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Change:
     With a death every authorisation the account had given ends, but for legal orders: the dead order nothing.
     With an estate its representative is recorded as the one who signs.
     """
+    access.require(db, actor, approvals.KINDS[KIND].check)
     proposed = approvals.approval(db, approval_id)
     if proposed.kind != KIND:
         raise errors.ProposalOfOtherKind(approval=proposed.reference)

@@ -339,6 +339,7 @@ def propose(
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Holding:
     """Approve a proposed holding; it holds from now on. Raises what `approvals.approve` does."""
+    access.require(db, actor, approvals.KINDS[KIND].check)
     proposed = approvals.approval(db, approval_id)
     if proposed.kind != KIND:
         raise errors.ProposalOfOtherKind(approval=proposed.reference)

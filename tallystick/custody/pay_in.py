@@ -175,6 +175,7 @@ def propose(db: Db, details: Details, *, note: str = "", actor: Actor, now: date
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Held:
     """Approve proposed details; they hold from now on. Raises what `approvals.approve` does."""
+    access.require(db, actor, approvals.KINDS[KIND].check)
     proposed = approvals.approval(db, approval_id)
     if proposed.kind != KIND:
         raise errors.ProposalOfOtherKind(approval=proposed.reference)

@@ -101,6 +101,23 @@ MATRIX: dict[str, tuple[str, object]] = {
     "POST /books/{book}/payout-notice": ("C", {"version": 7, "language": "en"}),
     "GET /books/{book}/payout-batches": (READERS, None),
     "POST /books/{book}/payout-batches": ("O", {"asset": "XXX"}),
+    "GET /accounts/{account}/pay-in": (OWN, None),
+    "GET /accounts/{account}/deposits": (OWN, None),
+    "POST /accounts/{account}/deposit-announcements": ("C", {"amount_minor": 5}),
+    "POST /pay-in-details": (
+        "O", {"bank_account": "%WANG%", "holder_name": "n", "account_number": "12345678", "bank_name": "b",
+              "takes_from": "2026-03-01"}
+    ),
+    "POST /pay-in-details/{approval}/approve": ("P", {}),
+    "GET /accounts/{account}/holders": (OWN, None),
+    "POST /accounts/{account}/holders": (
+        "O", {"rule": "any", "parties": [{"customer_number": "C-1", "capacity": "minor"}], "document": "d",
+              "reason": "r"}
+    ),
+    "POST /holders/{approval}/approve": ("P", {}),
+    "POST /accounts/{account}/conditions": ("O", {"condition": "dormant", "document": "d", "reason": "r"}),
+    "POST /conditions/{approval}/approve": ("P", {}),
+    "POST /accounts/{account}/reactivate": ("C", {}),
     "GET /signing-keys": ("C", None),
     "POST /signing-keys": ("C", {"public_key": "A" * 42 + "B="}),
 }  # fmt: skip
@@ -134,8 +151,7 @@ def ask(
     place = operation.partition(" ")[2]
     names = {
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
-        "quote": "quo_1",
-        "payout": "pay_999999",
+        "quote": "quo_1", "payout": "pay_999999", "approval": "apr_999999",
     }  # fmt: skip
     path = re.sub(r"{([a-z]+)}", lambda found: names[found[1]], place)[1:]
     sent = MATRIX[operation][1]
