@@ -40,6 +40,8 @@ STATUSES: Mapping[type[Refusal], int] = MappingProxyType(
         custody.BatchEmpty: 422,
         custody.BatchTooLarge: 413,
         custody.BookUnknown: 404,
+        custody.CaseUnknown: 404,
+        identity.ApprovalUnknown: 404,
         custody.AccountUnknown: 404,
         custody.AuthorisationNotFound: 404,
         custody.TransferNotFound: 404,

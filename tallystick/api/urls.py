@@ -37,6 +37,7 @@ from tallystick.api import (
     safeguarding,
     tracing,
     transfers,
+    workbench,
 )
 
 
@@ -87,6 +88,7 @@ for _noun in (
     exchange,
     payouts,
     safeguarding,
+    workbench,
 ):
     api.add_router("", _noun.router)
 

@@ -17,7 +17,7 @@ from tallystick.custody.workbench_models import CaseAct, CaseStatus, DayAct, Rec
 Word = str | Promise
 
 STATUSES: Mapping[str, Word] = {
-    CaseStatus.OPEN: _("Open"),
+    CaseStatus.OPEN: _("To be worked on"),
     CaseStatus.IN_PROGRESS: _("In progress"),
     CaseStatus.RESOLVED: _("Resolved"),
 }

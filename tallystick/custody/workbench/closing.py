@@ -262,13 +262,16 @@ def calendar(db: Db, book: int, start: dt.date, end: dt.date, *, now: dt.datetim
             db, "d.book_id = %s and d.day between %s and %s", [book, start, end], newest_of_each=True
         )
     }
-    first = min(
-        (each.day for each in _days(db, "d.book_id = %s", [book], newest_of_each=True)),
-        default=days.business_date(opened),
-    )
+    # Before the first close no day is late: nobody has begun.
+    first = min((each.day for each in _days(db, "d.book_id = %s", [book], newest_of_each=True)), default=None)
     return [
         Calendared(
-            each.date, each.kind, each.en, each.zh, _state(days, each, held, first, now), held.get(each.date)
+            each.date,
+            each.kind,
+            each.en,
+            each.zh,
+            _state(days, each, held, first or days.business_date(opened), first is not None, now),
+            held.get(each.date),
         )
         for each in calendars.days(days.calendar, start, end)
     ]
@@ -423,7 +426,12 @@ def _closed_before(db: Db, book: int, day: dt.date) -> Day | None:
 
 
 def _state(
-    days: Days, day: calendars.Day, held: dict[dt.date, Day], first: dt.date, now: dt.datetime
+    days: Days,
+    day: calendars.Day,
+    held: dict[dt.date, Day],
+    first: dt.date,
+    has_begun: bool,
+    now: dt.datetime,
 ) -> DayState:
     row = held.get(day.date)
     if row is not None and row.act is DayAct.CLOSED:
@@ -436,7 +444,8 @@ def _state(
     if day.date > today:
         return DayState.TO_COME
     # A day is signed on the business day after it: it is late when that one is over too.
-    return DayState.LATE if now >= days.cut_off_at(days.next(day.date)) else DayState.OPEN
+    is_late = has_begun and now >= days.cut_off_at(days.next(day.date))
+    return DayState.LATE if is_late else DayState.OPEN
 
 
 def _write(

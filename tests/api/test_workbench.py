@@ -1,0 +1,51 @@
+"""The workbench by the API: what is found, what settles it, and a day that is not ready."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from tallystick.core.db import APP
+from tallystick.custody import numbers, reconciliation
+from tallystick.custody.workbench import cases
+from tests.custody.test_reconciliation import bank_says, paid
+
+from .conftest import SIMULATION, House
+
+
+def test_a_case_is_listed_taken_noted_and_fixed(house: House) -> None:
+    """From the list to the posted transfer; another's token, another book and another id are told apart."""
+    bank = numbers.parse_account(house.bank)
+    bank_says(bank, paid("Q-1", "7.00", text="for C-2"), opening="150000", closing="150007", account="bank")
+    run = reconciliation.reconcile(APP, 1, bank, actor=SIMULATION, now=timezone.now())
+    cases.follow(APP, run.summary.id, actor=SIMULATION, now=timezone.now())
+
+    listed = house.operations.get("books/1/cases").json["cases"]
+    (case,) = [each for each in listed if each["effect_minor"] == 7_00]
+    place = f"books/1/cases/{case['case']}"
+    shown = house.operations.get(place).json
+    (fix,) = shown["fix"]
+    assert (fix["why"], fix["credit_account"], fix["is_posted"]) == ("receipt", house.li_account, False)
+    assert house.nobody.get("books/1/cases").status == 401
+    assert house.li.get("books/1/cases").status == 403
+    assert house.operations.get("books/1/cases/brk_999").status == 404
+    assert house.operations.post(f"{place}/notes", {"note": "asked"}).status == 201
+    assert house.operations.post(f"{place}/notes", {"note": " "}).status in (400, 422)
+    other = house.operations.post(f"{place}/fix", {"transfer": "trf_00000000-0000-7000-8000-000000000001"})
+    assert (other.status, other.code) == (409, "fix_changed")
+    assert house.operations.post(f"{place}/fix", {"transfer": fix["id"]}).json["refusal"] is None
+    assert [each["act"] for each in house.operations.get(place).json["steps"]] == [
+        "opened",
+        "noted",
+        "fix_posted",
+    ]
+
+
+def test_a_day_that_is_not_ready_says_why(house: House) -> None:
+    """The checklist is readable, and signing is refused by name; a Sunday is no business day."""
+    shown = house.operations.get("books/1/days/2026-03-03").json
+    assert shown["is_closed"] is False
+    assert {each["result"] for each in shown["checks"]} & {"fail", "pass"}
+    assert house.operations.get("books/1/days/2026-03-01").code == "day_not_business"
+    assert house.callers["platform_approver"].post("books/1/days/2026-03-03/prepare", {}).status == 403
+    unknown = house.callers["platform_approver"].post("books/1/days/2026-03-03/close/apr_999", {})
+    assert unknown.status == 404
