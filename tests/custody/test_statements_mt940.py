@@ -205,6 +205,21 @@ def test_swift_words_give_references_and_names() -> None:
     assert told.counterparty_account == "NL44RABO0123456789"
 
 
+def test_the_other_party_in_one_word() -> None:
+    """ING's `/CNTP/account/BIC/name/city/` beside `/REMI/USTD//`."""
+    told = narrative.read(
+        [
+            "/EREF/EV12341REP1231456T1234//CNTP/NL32INGB0000012345/INGBNL2",
+            "A/ING BANK N.V. INZAKE WEB///REMI/USTD//EV10001REP/",
+        ]
+    )
+    assert (told.counterparty_name, told.counterparty_account) == (
+        "ING BANK N.V. INZAKE WEB",
+        "NL32INGB0000012345",
+    )
+    assert (told.end_to_end_id, told.remittance) == ("EV12341REP1231456T1234", "EV10001REP")
+
+
 def test_free_text_stays_whole() -> None:
     """What has no dialect is text, and no word of it is lost."""
     assert narrative.read(["Betaling /zonder", "structuur?"]).remittance == "Betaling /zonder structuur?"

@@ -33,6 +33,9 @@ _WORDS = re.compile(
     r"ADDR|CNTP|TRTP|EXCH)/"
 )
 
+# `/REMI/USTD//text` and `/REMI/STRD/CUR/reference` are the same word with a kind.
+_KIND = re.compile(r"\A(?:USTD|STRD)/(?:[A-Z]{3}/|/)?")
+
 
 def read(lines: list[str], *, nonswift: bool = False) -> Narrative:
     """Take a narrative apart by its dialect; lines were wrapped by the bank and join without a blank."""
@@ -79,16 +82,17 @@ def _words(text: str) -> Narrative:
     words: dict[str, str] = {}
     for word, value in zip(parts[1::2], parts[2::2], strict=True):
         words.setdefault(word, value)
-    remittance = words.get("REMI", "")
+    remittance = _KIND.sub("", words.get("REMI", ""))
+    # `/CNTP/account/BIC/name/city/`: the Dutch banks' other party in one word.
+    account, _bic, name, *_rest = (*words.get("CNTP", "").split("/"), "", "", "")
     return Narrative(
-        # `/REMI/USTD//text` and `/REMI/STRD/CUR/reference` are the same word with a kind.
         remittance=_folded(remittance.strip("/") or words.get("USTD", "") or words.get("STRD", "")).strip("/")
         or _folded(text),
         end_to_end_id=_folded(words.get("EREF", "")).strip("/"),
         customer_reference=_folded(words.get("KREF", words.get("PREF", ""))).strip("/"),
         mandate_id=_folded(words.get("MARF", "")).strip("/"),
-        counterparty_name=_folded(words.get("NAME", "")).strip("/"),
-        counterparty_account=words.get("IBAN", "").replace(" ", "").strip("/"),
+        counterparty_name=_folded(words.get("NAME", "")).strip("/") or _folded(name),
+        counterparty_account=words.get("IBAN", account).replace(" ", "").strip("/"),
         booking_text=_folded(words.get("TRTP", "")).strip("/"),
     )
 
