@@ -259,8 +259,8 @@ def _blocks(own: Own, told: Period, found: Sequence[Line]) -> list[pdf.Block]:
                 pdf.Column(_("Day")),
                 pdf.Column(_("What")),
                 pdf.Column(_("With whom, reference")),
-                pdf.Column(_("In"), "right"),
-                pdf.Column(_("Out"), "right"),
+                pdf.Column(_("Money in"), "right"),
+                pdf.Column(_("Money out"), "right"),
                 pdf.Column(_("Balance"), "right"),
             ],
             rows=[
