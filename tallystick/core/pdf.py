@@ -9,6 +9,7 @@ stream. Every page's foot carries its number and the digest of what the document
 from __future__ import annotations
 
 import io
+import lzma
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ LATIN, LATIN_BOLD, HAN = "Tallystick Latin", "Tallystick Latin Bold", "Tallystic
 _FILES = {
     LATIN: "NotoSans-Regular.ttf",
     LATIN_BOLD: "NotoSans-Bold.ttf",
-    HAN: "DroidSansFallbackFull.ttf",
+    HAN: "DroidSansFallbackFull.ttf.xz",
 }
 _registering = threading.Lock()
 
@@ -140,6 +141,8 @@ def _register_fonts() -> None:
         for name, file in _FILES.items():
             if name not in known:
                 content = resources.files("tallystick.core").joinpath("fonts", file).read_bytes()
+                if file.endswith(".xz"):
+                    content = lzma.decompress(content)
                 pdfmetrics.registerFont(ttfonts.TTFont(name, io.BytesIO(content)))
 
 

@@ -449,22 +449,7 @@ def _summary(
                 ],
             ),
             pdf.Heading(gettext("Whom to turn to")),
-            pdf.Table(
-                columns=[
-                    pdf.Column(gettext("Role")),
-                    pdf.Column(gettext("Name")),
-                    pdf.Column(gettext("How to reach")),
-                ],
-                rows=[
-                    (
-                        each.role,
-                        "\n".join(filter(None, (each.name, each.organisation))),
-                        "\n".join(filter(None, (each.telephone, each.email, each.address))),
-                    )
-                    for each in arrangements.contacts(db, book.id)
-                ],
-                none=gettext("No contact is kept. That is to be put right before it is needed."),
-            ),
+            _contacts(db, book.id),
             pdf.Heading(gettext("Files")),
             pdf.Table(
                 columns=[
@@ -492,6 +477,25 @@ def _summary(
             produced_at=now,
             digest=digest,
         )
+
+
+def _contacts(db: Db, book: int) -> pdf.Table:
+    return pdf.Table(
+        columns=[
+            pdf.Column(gettext("Role")),
+            pdf.Column(gettext("Name")),
+            pdf.Column(gettext("How to reach")),
+        ],
+        rows=[
+            (
+                each.role,
+                "\n".join(filter(None, (each.name, each.organisation))),
+                "\n".join(filter(None, (each.telephone, each.email, each.address))),
+            )
+            for each in arrangements.contacts(db, book)
+        ],
+        none=gettext("No contact is kept. That is to be put right before it is needed."),
+    )
 
 
 _CHECKS: Mapping[str, str] = {

@@ -2,7 +2,7 @@
 
 Promises: the header has one spelling (canonical JSON), and its SHA-256 is the proof's digest; the header
 names the digest of the accounts' lines and of the proof before; verification recomputes every sum, every
-finding and both digests from the file alone, and says what differs. Form: docs/reference/safeguarding-proof.md.
+finding and both digests from the file alone, and says what differs. How it is used: docs/howto/safeguarding.md.
 """
 
 from __future__ import annotations
