@@ -307,7 +307,7 @@ def test_references_of_one_hash_are_told_apart() -> None:
     names = np.array(colliding(9), np.bytes_)
     count = len(names)
     amounts, zeros = np.full(count, 1_000, np.int64), np.zeros(count, np.int64)
-    assert len(set(keys.hashed(names, amounts, zeros).tolist())) == 1
+    assert len(set(keys.hashed(keys.octets(names)[0], amounts, zeros).tolist())) == 1
     days, numbers = np.full(count, DAY.toordinal(), np.int32), np.arange(count, dtype=np.int64)
 
     def said(rows) -> list[matching.Said]:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from tallystick.custody.matching.lines import Ints, Names
 
 Hashes: TypeAlias = NDArray[np.uint64]
+Octets: TypeAlias = NDArray[np.uint64]
+"""A row for each name, eight of its bytes in each column."""
 Pairs: TypeAlias = tuple[Ints, Ints]
 """Rows of the left side, and the row of the right side that goes with each."""
 
@@ -27,23 +29,24 @@ _SECOND = np.uint64(0xC4CEB9FE1A85EC53)
 _HALF, _LAST = np.uint64(32), np.uint64(29)
 
 
-def hashed(names: Names, *numbers: Ints) -> Hashes:
-    """A hash of each row's name and numbers, the same whatever the width of the column."""
+def octets(*columns: Names) -> list[Octets]:
+    """Each column as whole numbers of eight bytes, in one width and in one byte order on every machine."""
+    width = -(-max(column.dtype.itemsize for column in columns) // 8) * 8
+    return [
+        np.ascontiguousarray(column.astype(f"S{width}", copy=False))
+        .view("<u8")
+        .reshape(len(column), width // 8)
+        for column in columns
+    ]
+
+
+def hashed(names: Octets, *numbers: Ints) -> Hashes:
+    """A hash of each row's name and numbers."""
     found = np.full(len(names), _GOLDEN)
     for column in numbers:
         _mix(found, column.view(np.uint64))
-    width = names.dtype.itemsize
-    for start in range(0, width, 8):
-        # Eight bytes at a time, each word a column of its own, in one byte order on every machine.
-        word = np.zeros((len(names), 8), np.uint8)
-        word[:, : min(8, width - start)] = _octets(names)[:, start : start + 8]
-        value = word.reshape(-1).view("<u8")
-        # Bytes beyond a name's end are zero and change nothing, so wide columns agree with narrow ones.
-        carrying = value != 0
-        if carrying.all():
-            _mix(found, value)
-        else:
-            _mix_some(found, value, carrying)
+    for word in range(names.shape[1]):
+        _mix(found, names[:, word])
     found *= _SECOND
     found ^= found >> _LAST
     return found
@@ -107,17 +110,7 @@ def _numbered(ids: Ints, order: Sequence[NDArray[Any]], shared: Ints) -> Pairs:
     return rows, (sorted_ids << np.int64(32)) | occurrence
 
 
-def _octets(names: Names) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(names).view(np.uint8).reshape(len(names), names.dtype.itemsize)
-
-
 def _mix(found: Hashes, value: Hashes) -> None:
     found ^= value
     found *= _FIRST
     found ^= found >> _HALF
-
-
-def _mix_some(found: Hashes, value: Hashes, carrying: NDArray[np.bool_]) -> None:
-    some = found[carrying]
-    _mix(some, value[carrying])
-    found[carrying] = some

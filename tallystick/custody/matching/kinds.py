@@ -105,7 +105,7 @@ class Judge:
         work, bank, ledger = self.work, self.work.bank, self.work.ledger
         # The best reference decides: banks give each of two copies a reference of its own besides.
         again = _again(
-            np.flatnonzero(~work.bank_alone & (bank.reference != b"")),
+            np.flatnonzero(~work.bank_alone & work.bank_named),
             (bank.reference, bank.amount_minor, bank.currency),
             (work.bank_open, bank.day, bank.key),
         )
@@ -114,7 +114,7 @@ class Judge:
             self._bank_break(BreakKind.DUPLICATE, row, reference, str(int(bank.key[first])))
             work.bank_open[row] = False
         again = _again(
-            np.flatnonzero(~work.ledger_alone & ~work.is_claimed & (ledger.reference != b"")),
+            np.flatnonzero(~work.ledger_alone & ~work.is_claimed & work.ledger_named),
             (ledger.reference, ledger.amount_minor, ledger.currency),
             (work.ledger_open, ledger.day, ledger.position),
         )
@@ -128,7 +128,7 @@ class Judge:
         waiting = self._ledger_by_reference()
         if not waiting:
             return
-        for row, heard in work.heard(work.open_bank()):
+        for row, heard in work.heard(work.open_speaking()):
             amount = int(bank.amount_minor[row])
             for reference in heard.all:
                 fitting = waiting.get((reference, int(bank.currency[row]), amount > 0))

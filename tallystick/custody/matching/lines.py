@@ -217,9 +217,10 @@ def words(text: str) -> Iterable[str]:
     for word in found:
         yield word.strip("./:-_").upper()
     for word in found:
-        for part in _PART.findall(word):
-            if part != word:
-                yield part.upper()
+        if not word.isalnum():
+            for part in _PART.findall(word):
+                if part != word:
+                    yield part.upper()
 
 
 def cleaned(references: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 import numpy as np
 
 from tallystick.custody.matching import keys
-from tallystick.custody.matching.lines import Bank, Flags, Ints, Ledger
+from tallystick.custody.matching.lines import Flags, Ints
 from tallystick.custody.matching.outcome import Rule
 from tallystick.custody.matching.work import Work
 
@@ -17,15 +17,17 @@ Waiting = dict[tuple[bytes, int, int], deque[int]]
 def by_best_reference(work: Work) -> None:
     """The bank's best reference is the ledger's, with the same amount and currency."""
     bank, ledger = work.bank, work.ledger
-    named = np.flatnonzero(bank.reference != b"")
-    posted = np.flatnonzero(ledger.reference != b"")
-    left = _hashed(bank, named)
-    right = _hashed(ledger, posted)
-    mine, theirs = keys.lone_pairs(left, right)
+    said, written = keys.octets(bank.reference, ledger.reference)
+    work.bank_named, work.ledger_named = said[:, 0] != 0, written[:, 0] != 0
+    named, posted = np.flatnonzero(work.bank_named), np.flatnonzero(work.ledger_named)
+    mine, theirs = keys.lone_pairs(
+        _hashed(said, bank.amount_minor, bank.currency, named),
+        _hashed(written, ledger.amount_minor, ledger.currency, posted),
+    )
     mine, theirs = named[mine], posted[theirs]
     same = bank.amount_minor[mine] == ledger.amount_minor[theirs]
     same &= bank.currency[mine] == ledger.currency[theirs]
-    same &= bank.reference[mine] == ledger.reference[theirs]
+    same &= (said[mine] == written[theirs]).all(axis=1)
     mine, theirs = mine[same], theirs[same]
     work.bank_alone[mine] = True
     work.ledger_alone[theirs] = True
@@ -51,11 +53,12 @@ def by_further_references(work: Work) -> None:
     All lines by their own references before any by its text: a text is the weaker word.
     """
     waiting = _waiting(work)
+    _listen(work, {reference for reference, _, _ in waiting})
     for rule in (Rule.FURTHER_REFERENCE, Rule.WORD):
         if not waiting:
             return
         bank_rows, ledger_rows = [], []
-        for row, heard in work.heard(work.open_bank()):
+        for row, heard in work.heard(work.open_speaking()):
             amount, currency = int(work.bank.amount_minor[row]), int(work.bank.currency[row])
             for word in heard.references[1:] if rule == Rule.FURTHER_REFERENCE else heard.words:
                 fitting = waiting.get((word, amount, currency))
@@ -64,6 +67,15 @@ def by_further_references(work: Work) -> None:
                     ledger_rows.append(fitting.popleft())
                     break
         work.take(np.array(bank_rows, np.int64), np.array(ledger_rows, np.int64), rule)
+
+
+def _listen(work: Work, references: set[bytes]) -> None:
+    """Find the lines that speak of anything the other sides know: no other's words are looked at again."""
+    for column in (work.channel.reference, work.channel.settlement):
+        references.update(column.tolist())
+    references.discard(b"")
+    for row, heard in work.heard(work.open_bank()):
+        work.bank_speaks[row] = bool(heard.said.parts) or not references.isdisjoint(heard.all)
 
 
 def cancel_reversed(work: Work) -> None:
@@ -94,7 +106,7 @@ def pledge(work: Work) -> None:
             waiting[reference, int(ledger.currency[row]), is_in].append(row)
     if not waiting:
         return
-    for row, heard in work.heard(work.open_bank()):
+    for row, heard in work.heard(work.open_speaking()):
         is_in, currency = int(work.bank.amount_minor[row]) > 0, int(work.bank.currency[row])
         for word in heard.all:
             fitting = waiting.get((word, currency, is_in))
@@ -122,7 +134,7 @@ def by_amount_and_day(work: Work) -> None:
     kept, posted = np.isin(bank_ids, shared), np.isin(ledger_ids, shared)
     bank_rows, bank_ids = bank_rows[kept], bank_ids[kept]
     ledger_rows, ledger_ids = ledger_rows[posted], ledger_ids[posted]
-    named, referred = bank.reference[bank_rows] != b"", ledger.reference[ledger_rows] != b""
+    named, referred = work.bank_named[bank_rows], work.ledger_named[ledger_rows]
     for distance in range(work.rules.window_days + 1):
         for shift in (-distance, distance) if distance else (0,):
             for mine, theirs in ((~named, ~referred), (~named, referred), (named, ~referred)):
@@ -161,11 +173,11 @@ def _renumbered(
     return mine, left_order, theirs, right_order
 
 
-def _hashed(side: Bank | Ledger, rows: Ints) -> keys.Hashes:
-    if len(rows) == len(side.day):
+def _hashed(names: keys.Octets, amounts: Ints, currencies: Ints, rows: Ints) -> keys.Hashes:
+    if len(rows) == len(names):
         # All of them: the columns as they are, not copies.
-        return keys.hashed(side.reference, side.amount_minor, side.currency)
-    return keys.hashed(side.reference[rows], side.amount_minor[rows], side.currency[rows])
+        return keys.hashed(names, amounts, currencies)
+    return keys.hashed(names[rows], amounts[rows], currencies[rows])
 
 
 def _waiting(work: Work) -> Waiting:
@@ -173,7 +185,7 @@ def _waiting(work: Work) -> Waiting:
     ledger = work.ledger
     found: Waiting = defaultdict(deque)
     rows = work.open_ledger()
-    rows = rows[ledger.reference[rows] != b""]
+    rows = rows[work.ledger_named[rows]]
     columns = (ledger.reference[rows], ledger.amount_minor[rows], ledger.currency[rows], rows)
     for reference, amount, currency, row in zip(*(column.tolist() for column in columns), strict=True):
         found[reference, amount, currency].append(row)

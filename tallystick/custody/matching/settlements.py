@@ -33,7 +33,7 @@ def claim_payments(work: Work) -> None:
     channel, ledger = work.channel, work.ledger
     for amount_minor in (channel.gross_minor, channel.net_minor):
         rows = np.flatnonzero((work.claimed_by < 0) & (channel.reference != b""))
-        posted = np.flatnonzero(work.ledger_open & ~work.is_claimed & (ledger.reference != b""))
+        posted = np.flatnonzero(work.ledger_open & ~work.is_claimed & work.ledger_named)
         if not (len(rows) and len(posted)):
             return
         mine, theirs = keys.identities(
@@ -56,7 +56,7 @@ def by_name(work: Work) -> None:
     if not named:
         return
     lines: dict[Name, list[int]] = defaultdict(list)
-    for row, heard in work.heard(work.open_bank()):
+    for row, heard in work.heard(work.open_speaking()):
         currency = int(work.bank.currency[row])
         for word in heard.all:
             if (word, currency) in named:
@@ -179,11 +179,12 @@ def _paid(work: Work, rows: list[int], net: int) -> list[int]:
 def _booked(work: Work, names: Mapping[Name, list[int]]) -> dict[Name, int]:
     """The bank lines of these names that were matched already, with a ledger line of the same name."""
     bank = work.bank
-    closed = np.flatnonzero(~work.bank_open & (bank.reference != b""))
-    wanted = sorted(names)
+    if not names:
+        return {}
+    closed = np.flatnonzero(~work.bank_open & work.bank_named)
     # Hashes sort out nearly all of the lines; the bytes decide.
-    hashes = keys.hashed(np.array([name for name, _ in wanted] or [b""], np.bytes_))
-    closed = closed[np.isin(keys.hashed(bank.reference[closed]), hashes)]
+    said, wanted = keys.octets(bank.reference, np.array([name for name, _ in sorted(names)], np.bytes_))
+    closed = closed[np.isin(keys.hashed(said[closed]), keys.hashed(wanted))]
     closed = closed[np.lexsort((bank.key[closed], bank.day[closed]))]
     found: dict[Name, int] = {}
     for row in closed.tolist():

@@ -132,6 +132,8 @@ def by_days(work: Work) -> None:
     bank, ledger = _bank_side(work), _ledger_side(work)
     for target, others in ((bank, ledger), (ledger, bank)):
         for place in range(len(target.rows)):
+            if target.reference[place] and not others.unnamed_by_day:
+                continue
             found = _near(work, target, place, others) if target.is_open(target.rows[place]) else None
             if found is not None:
                 rule, many = found
@@ -142,7 +144,7 @@ def by_days(work: Work) -> None:
 def _under_references(work: Work, bank: _Side, ledger: _Side) -> None:
     """Ledger lines under a reference that the bank line carries, or that its text names."""
     places = {row: place for place, row in enumerate(bank.rows)}
-    for row, heard in work.heard(np.array(bank.rows, np.int64)):
+    for row, heard in work.heard(work.open_speaking()):
         place = places[row]
         amount, currency = bank.amount[place], bank.currency[place]
         batch = _batch(ledger, heard.said.parts, currency, amount)

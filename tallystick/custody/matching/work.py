@@ -58,7 +58,7 @@ class Settled:
     """The ledger has the sum itself, in one line, and none of its payments."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
     """What a bank line says, and its words as columns have them: cut and coded once for all passes."""
 
@@ -73,10 +73,9 @@ class Heard:
         return cls(said, tuple(map(coded, said.references)), tuple(map(coded, words(said.text))))
 
     @property
-    def all(self) -> Iterator[bytes]:
+    def all(self) -> tuple[bytes, ...]:
         """The references, then the words."""
-        yield from self.references
-        yield from self.words
+        return self.references + self.words
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +92,11 @@ class Work:
     bank_alone: Flags = field(init=False)
     """Lines whose reference and amount no other line of their side has. Others may have theirs alone too."""
     ledger_alone: Flags = field(init=False)
+    bank_named: Flags = field(init=False)
+    ledger_named: Flags = field(init=False)
+    """Lines with a reference."""
+    bank_speaks: Flags = field(init=False)
+    """Lines that speak of something another side knows, when only their best reference had been tried."""
     claimed_by: Ints = field(init=False)
     """For each channel line the row of the ledger line that is the same payment, or -1."""
     is_claimed: Flags = field(init=False)
@@ -115,6 +119,9 @@ class Work:
         self.channel_open = np.ones(len(self.channel.key), np.bool_)
         self.bank_alone = np.zeros(len(self.bank.key), np.bool_)
         self.ledger_alone = np.zeros(len(self.ledger.position), np.bool_)
+        self.bank_named = np.zeros(len(self.bank.key), np.bool_)
+        self.ledger_named = np.zeros(len(self.ledger.position), np.bool_)
+        self.bank_speaks = np.zeros(len(self.bank.key), np.bool_)
         self.bank_pledged = np.zeros(len(self.bank.key), np.bool_)
         self.ledger_pledged = np.zeros(len(self.ledger.position), np.bool_)
         self.claimed_by = np.full(len(self.channel.key), -1, np.int64)
@@ -142,6 +149,11 @@ class Work:
         """The open bank lines, the earliest first."""
         rows = np.flatnonzero(self.bank_open)
         return rows[np.lexsort((self.bank.key[rows], self.bank.day[rows]))]
+
+    def open_speaking(self) -> Ints:
+        """Of the open bank lines those that speak of something another side knows, the earliest first."""
+        rows = self.open_bank()
+        return rows[self.bank_speaks[rows]]
 
     def open_ledger(self) -> Ints:
         """The open ledger lines, the earliest first."""
