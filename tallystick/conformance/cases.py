@@ -67,7 +67,8 @@ PLAIN = Statement(
 
 def every(formats: Sequence[str] = FORMATS) -> list[Case]:
     """Every case of these formats, golden ones first, in the order in which they are published."""
-    found = [*_golden(), *_camt_malformed(), *_mt940_malformed(), *_pain_malformed()]
+    found = [*_golden(), *_golden_variants(), *_golden_payments()]
+    found += [*_camt_malformed(), *_camt_broken(), *_no_statements(), *_mt940_malformed(), *_pain_malformed()]
     wanted = [case for case in found if case.format in formats]
     assert len({case.name for case in wanted}) == len(wanted), "a case has a name of its own"
     return sorted(wanted, key=lambda case: (FORMATS.index(case.format), case.verdict != "ok"))
@@ -90,7 +91,6 @@ def totals(statement: Statement, *, balances: bool = True) -> dict[str, Any]:
 
 
 def _golden() -> Iterator[Case]:
-    chinese = Statement([Entry(5_000, "TOPUP-1", "王芳 充值 订单 1")], currency="CNY")
     shapes: list[tuple[str, str, list[Statement]]] = [
         ("plain", "Two credits and a debit", [PLAIN]),
         ("empty", "A day without entries", [Statement([])]),
@@ -123,6 +123,10 @@ def _golden() -> Iterator[Case]:
             "camt.053", f"camt053-{name}", title, files.camt("camt.053", "08", statements), statements
         )
         yield _sound("mt940", f"mt940-{name}", title, files.mt940(statements), statements)
+
+
+def _golden_variants() -> Iterator[Case]:
+    chinese = Statement([Entry(5_000, "TOPUP-1", "王芳 充值 订单 1")], currency="CNY")
     for version in ("02", "13"):
         text = files.camt("camt.053", version, [PLAIN])
         yield _sound("camt.053", f"camt053-version-{version}", f"Version {version}", text, [PLAIN])
@@ -149,6 +153,9 @@ def _golden() -> Iterator[Case]:
             [PLAIN],
             balances=False,
         )
+
+
+def _golden_payments() -> Iterator[Case]:
     payments = [Payment(12_345, "OUT-0001"), Payment(1, "OUT-0002", name="李强")]
     yield Case(
         "pain001-plain",
@@ -262,6 +269,10 @@ def _camt_malformed() -> Iterator[Case]:
         ),
     ):
         yield _spoilt("camt.053", f"camt053-{name}", title, sound, old, new, around)
+
+
+def _camt_broken() -> Iterator[Case]:
+    sound, entry = files.camt("camt.053", "08", [PLAIN]), ("<Ntry>", "</Ntry>")
     without = sound.replace("<CdtDbtInd>CRDT</CdtDbtInd>\n<Sts>", "<Sts>", 1)
     yield _within("camt.053", "camt053-no-side", "No side", without, entry)
     without = sound.replace('<Amt Ccy="EUR">250.00</Amt>\n', "", 1)
@@ -310,6 +321,10 @@ def _camt_malformed() -> Iterator[Case]:
         first_line=at,
         last_line=at,
     )
+
+
+def _no_statements() -> Iterator[Case]:
+    entry = ("<Ntry>", "</Ntry>")
     note = files.camt("camt.054", "08", [PLAIN])
     yield _spoilt("camt.054", "camt054-amount", "An amount that is none", note, ">250.00<", ">abc<", entry)
     yield _spoilt(

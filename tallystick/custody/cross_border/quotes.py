@@ -135,7 +135,7 @@ def cost(sold_minor: int, sold: Asset, bought: Asset, recorded: str, rule: corri
     arrives is rounded down, and the margin is what would have arrived less what does. Raises
     `errors.Malformed` where nothing would arrive.
     """
-    exact = Fraction(Decimal(recorded)) * (1_000_000 - rule.margin_ppm) / 1_000_000  # a Fraction throughout
+    exact = Fraction(Decimal(recorded)) * Fraction(1_000_000 - rule.margin_ppm, 1_000_000)
     cut = exact.numerator * 10**RATE_PLACES // exact.denominator
     text = money.major(cut, RATE_PLACES)
     rate = text.rstrip("0").rstrip(".") if "." in text else text
@@ -429,16 +429,18 @@ def _post(db: Db, found: Quoted, *, actor: Actor, now: datetime) -> None:
     real = [each.code for each in refusals if each and each is not errors.LinkedTransferRefused]
     why = (real or [each.code for each in refusals if each] or [""])[0]
     position = None if why else history.transfer(db, legs[0].id).position
-    _write_outcome(
-        db,
-        found,
-        Status.REFUSED if why else Status.POSTED,
-        position=position,
-        reason=why,
-        reference="",
-        actor=actor,
-        now=now,
-    )
+    status = Status.REFUSED if why else Status.POSTED
+    with transaction.atomic(using=db):
+        if _write_outcome(
+            db, found, status, position=position, reason=why, reference="", actor=actor, now=now
+        ):
+            log.append(
+                db,
+                "custody.exchange_refused" if why else "custody.exchange_posted",
+                {"quote": found.id, "position": position, "reason": why},
+                actor=actor.id,
+                at=now,
+            )
 
 
 def _close(
@@ -465,6 +467,13 @@ def _close(
         _write_outcome(
             db, found, status, position=None, reason=reason, reference=reference, actor=actor, now=now
         )
+        log.append(
+            db,
+            "custody.exchange_settled" if status == Status.SETTLED else "custody.exchange_failed",
+            {"quote": found.id, "reason": reason, "reference": reference},
+            actor=actor.id,
+            at=now,
+        )
     return quote(db, quote_id, now=now)
 
 
@@ -478,24 +487,15 @@ def _write_outcome(
     reference: str,
     actor: Actor,
     now: datetime,
-) -> None:
-    with transaction.atomic(using=db):
-        with connections[db].cursor() as cursor:
-            # Two beats may post the same quote: the ids are the same, and so is the outcome.
-            cursor.execute(
-                "insert into custody_exchange_outcome (quote_id, status, position, reason, reference, at, actor)"
-                " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-                [found.number, str(status), position, reason, reference, now, actor.id],
-            )
-            if cursor.rowcount == 0:
-                return
-        log.append(
-            db,
-            f"custody.exchange_{status}",
-            {"quote": found.id, "position": position, "reason": reason, "reference": reference},
-            actor=actor.id,
-            at=now,
+) -> bool:
+    """Whether it was written now: two beats may post the same quote, with the same ids and outcome."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "insert into custody_exchange_outcome (quote_id, status, position, reason, reference, at, actor)"
+            " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+            [found.number, str(status), position, reason, reference, now, actor.id],
         )
+        return bool(cursor.rowcount)
 
 
 def _write_quote(
