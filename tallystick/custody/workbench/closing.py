@@ -322,7 +322,7 @@ def sign(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Day:
                     for each in found.rolled
                 ],
             )
-        _tell(db, "custody.day_closed", found, approved, reason="", actor=actor, now=now)
+        log.append(db, "custody.day_closed", _told(found, approved, reason=""), actor=actor.id, at=now)
     return rows(db, book, day)[-1]
 
 
@@ -366,7 +366,7 @@ def reopen(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Day:
         _write(
             db, was, DayAct.REOPENED, approved, number=last.number + 1, reason=reason, actor=actor, now=now
         )
-        _tell(db, "custody.day_reopened", was, approved, reason=reason, actor=actor, now=now)
+        log.append(db, "custody.day_reopened", _told(was, approved, reason=reason), actor=actor.id, at=now)
     return rows(db, book, day)[-1]
 
 
@@ -485,26 +485,19 @@ def _write(
         return int(cursor.fetchone()[0])
 
 
-def _tell(
-    db: Db, kind: str, found: Sheet, approved: Approval, *, reason: str, actor: Actor, now: dt.datetime
-) -> None:
-    log.append(
-        db,
-        kind,
-        {
-            "book": found.book,
-            "day": found.day.isoformat(),
-            "position_from": found.position_from,
-            "position_to": found.position_to,
-            "sha256": found.sha256.hex(),
-            "rolled": len(found.rolled),
-            "approval": approved.reference,
-            "prepared_by": approved.made_by,
-            "reason": reason,
-        },
-        actor=actor.id,
-        at=now,
-    )
+def _told(found: Sheet, approved: Approval, *, reason: str) -> dict[str, canonical.Value]:
+    """What an event says of a day."""
+    return {
+        "book": found.book,
+        "day": found.day.isoformat(),
+        "position_from": found.position_from,
+        "position_to": found.position_to,
+        "sha256": found.sha256.hex(),
+        "rolled": len(found.rolled),
+        "approval": approved.reference,
+        "prepared_by": approved.made_by,
+        "reason": reason,
+    }
 
 
 def _days(
