@@ -196,7 +196,7 @@ def set_dormancy(db: Db, book: int, *, days: int, notice_days: int, actor: Actor
 def reactivate(db: Db, account: int, *, actor: Actor, now: datetime) -> Change:
     """Wake a dormant account: the word of one who signs for it. Raises `errors.ConditionNotFrom` or `MayNotSign`."""
     found = accounts.account(db, account)
-    access.require(db, actor, "custody.reactivate_account", owner=holders.speaker(db, found, actor))
+    access.require(db, actor, "custody.reactivate_account", owner=holders.speaker(db, found, actor=actor))
     with transaction.atomic(using=db):
         _in_turn(db, account)
         stands = holders.standing(db, found)

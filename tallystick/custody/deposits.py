@@ -148,7 +148,7 @@ def announce(db: Db, account: int, amount_minor: int, *, actor: Actor, now: dt.d
     Raises `errors.AccountUnknown`, `Malformed` or `AnnouncementsTooMany`.
     """
     found = accounts.account(db, account)
-    access.require(db, actor, "custody.announce_deposit", owner=holders.speaker(db, found, actor))
+    access.require(db, actor, "custody.announce_deposit", owner=holders.speaker(db, found, actor=actor))
     if not 1 <= amount_minor <= AMOUNT_MAX:
         raise errors.Malformed(where=found.text, field="amount_minor", expected=f"1 to {AMOUNT_MAX}")
     today = now.astimezone(ZoneInfo(books.book(db, found.book).time_zone)).date()

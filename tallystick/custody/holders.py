@@ -227,7 +227,7 @@ def standing(db: Db, account: accounts.Account) -> Standing:
     return standings(db, {account.number: account.owner})[account.number]
 
 
-def speaker(db: Db, account: accounts.Account, actor: Actor) -> str:
+def speaker(db: Db, account: accounts.Account, *, actor: Actor) -> str:
     """The customer as whom this actor may be asked about an account: themselves where they stand behind it.
 
     Else its owner: so a permission over one's own things is asked for with the right name.
@@ -287,7 +287,7 @@ def past(db: Db, account: int) -> Sequence[Holding]:
         ]
 
 
-def consents(db: Db, account: int, now: datetime, *, terms: str | None = None) -> Sequence[Consent]:
+def consents(db: Db, account: int, *, now: datetime, terms: str | None = None) -> Sequence[Consent]:
     """The consents that count now, the first one first: of an account, or to exactly these terms."""
     digest = None if terms is None else hashlib.sha256(terms.encode()).digest()
     with connections[db].cursor() as cursor:
@@ -307,7 +307,7 @@ def missing(db: Db, found: Standing, terms: str, *, by: Iterable[str], now: date
     """Whose yes to exactly these terms is still missing, where all must agree; `by` are saying it now."""
     if found.holding.rule == HoldingRule.ANY:
         return frozenset()
-    agreed = {each.customer_number for each in consents(db, found.holding.account, now, terms=terms)}
+    agreed = {each.customer_number for each in consents(db, found.holding.account, now=now, terms=terms)}
     return signers(found) - agreed - frozenset(by)
 
 
@@ -394,7 +394,7 @@ def record(
             [(version, each.customer_number, str(each.capacity)) for each in parties],
         )
     # What was agreed by other holders is not the word of these.
-    for each in consents(db, account, now):
+    for each in consents(db, account, now=now):
         _end(db, each.id, None, actor=actor, now=now)
     told = state(account, rule, parties, document, reason, None)
     log.append(
@@ -415,14 +415,14 @@ def consent(db: Db, account: int, terms: str, *, actor: Actor, now: datetime) ->
     Said twice it counts once, from the first time. Raises `errors.AccountUnknown` or `MayNotSign`.
     """
     found = accounts.account(db, account)
-    access.require(db, actor, "custody.consent_as_holder", owner=speaker(db, found, actor))
+    access.require(db, actor, "custody.consent_as_holder", owner=speaker(db, found, actor=actor))
     stands = standing(db, found)
     mine = actor.customer_number
     if mine is None or mine not in signers(stands):
         raise errors.MayNotSign(who=", ".join(sorted(signers(stands))))
     with transaction.atomic(using=db), connections[db].cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [account])
-        said = {each.customer_number for each in consents(db, account, now, terms=terms)}
+        said = {each.customer_number for each in consents(db, account, now=now, terms=terms)}
         if mine not in said:
             cursor.execute(
                 "insert into custody_holder_consent"
@@ -463,9 +463,9 @@ def take_back(db: Db, consent_id: int, *, actor: Actor, now: datetime) -> None:
         if Role.CUSTOMER in actor.roles and standing(db, found).holding.capacity_of(mine) is None:
             # Whether another's account has one is none of their business.
             raise errors.ConsentUnknown(consent=consent_id)
-        access.require(db, actor, "custody.consent_as_holder", owner=speaker(db, found, actor))
+        access.require(db, actor, "custody.consent_as_holder", owner=speaker(db, found, actor=actor))
         cursor.execute("select pg_advisory_xact_lock(%s)", [found.number])
-        if consent_id not in {each.id for each in consents(db, found.number, now)}:
+        if consent_id not in {each.id for each in consents(db, found.number, now=now)}:
             raise errors.ConsentUnknown(consent=consent_id)
         _end(db, consent_id, None, actor=actor, now=now)
         log.append(
@@ -480,7 +480,7 @@ def take_back(db: Db, consent_id: int, *, actor: Actor, now: datetime) -> None:
 def use(db: Db, account: int, terms: str, authorisation: int, *, actor: Actor, now: datetime) -> None:
     """Mark the consents to these terms as used by an authorisation, in its own transaction: each counts once."""
     assert connections[db].in_atomic_block, "a consent is used in the transaction of its authorisation"
-    for each in consents(db, account, now, terms=terms):
+    for each in consents(db, account, now=now, terms=terms):
         _end(db, each.id, authorisation, actor=actor, now=now)
 
 

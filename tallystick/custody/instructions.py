@@ -478,23 +478,7 @@ def authorise_many(
                 holders.use(
                     db, each.terms.debit_account, agreed_text(each.terms), number, actor=actor, now=now
                 )
-        log.append_many(
-            db,
-            [
-                log.row(
-                    "custody.authorisation_given",
-                    {
-                        "authorisation": numbers.authorisation_text(number),
-                        "statement": statement,
-                        "signature": None if each.signature is None else each.signature.hex(),
-                        "public_key": None if each.public_key is None else each.public_key.hex(),
-                    },
-                    actor=actor.id,
-                    at=now,
-                )
-                for number, (each, statement) in fresh.items()
-            ],
-        )
+        _tell(db, fresh, actor=actor, now=now)
     return answer
 
 
@@ -519,7 +503,9 @@ def withdraw(db: Db, number: int, reason: str, *, actor: Actor, now: datetime) -
     """
     given = authorisation(db, number)
     debited = accounts.account(db, given.debit_account)
-    access.require(db, actor, "custody.withdraw_authorisation", owner=holders.speaker(db, debited, actor))
+    access.require(
+        db, actor, "custody.withdraw_authorisation", owner=holders.speaker(db, debited, actor=actor)
+    )
     if given.kind == AuthorisationKind.LEGAL:
         access.require(db, actor, "custody.withdraw_authorisation")
     if not _says_something(reason, 500):
@@ -698,6 +684,28 @@ def _require_all(db: Db, terms: Terms, stands: holders.Standing, by: str, now: d
     missing = holders.missing(db, stands, agreed_text(terms), by=[by], now=now)
     if missing:
         raise errors.HoldersMissing(missing=len(missing))
+
+
+def _tell(
+    db: Db, fresh: Mapping[AuthorisationNumber, tuple[Given, str]], *, actor: Actor, now: datetime
+) -> None:
+    log.append_many(
+        db,
+        [
+            log.row(
+                "custody.authorisation_given",
+                {
+                    "authorisation": numbers.authorisation_text(number),
+                    "statement": statement,
+                    "signature": None if each.signature is None else each.signature.hex(),
+                    "public_key": None if each.public_key is None else each.public_key.hex(),
+                },
+                actor=actor.id,
+                at=now,
+            )
+            for number, (each, statement) in fresh.items()
+        ],
+    )
 
 
 def _signs(given: Sequence[Given]) -> bool:

@@ -42,7 +42,7 @@ def waiting(own: Own) -> Sequence[Waiting]:
     """What waits for a holder's word on this account, the oldest first."""
     now = timezone.now()
     found: dict[str, list[holders.Consent]] = {}
-    for each in holders.consents(APP, own.account.number, now):
+    for each in holders.consents(APP, own.account.number, now=now):
         found.setdefault(each.terms, []).append(each)
     return [_told(own, terms, agreed) for terms, agreed in found.items()]
 
@@ -53,7 +53,7 @@ def answer(request: HttpRequest, number: str, consent: int) -> HttpResponse:
     if request.method == "POST":
         now = timezone.now()
         try:
-            found = {each.id: each for each in holders.consents(APP, own.account.number, now)}
+            found = {each.id: each for each in holders.consents(APP, own.account.number, now=now)}
             if consent not in found:
                 raise errors.ConsentUnknown(consent=consent)
             if request.POST.get("answer") == "yes":

@@ -218,17 +218,6 @@ def _blocks(own: Own, told: Period, found: Sequence[Line]) -> list[pdf.Block]:
     )
     book = books.book(APP, account.book)
     held = history.balance(APP, account.number, at_position=told.position_to).held_minor
-    rows = [
-        (
-            line.day.isoformat(),
-            str(words.CODES[line.code]),
-            " · ".join(part for part in (other(line), line.reference) if part),
-            amount(line.amount_minor) if line.amount_minor > 0 else "",
-            amount(-line.amount_minor) if line.amount_minor < 0 else "",
-            amount(line.balance_minor),
-        )
-        for line in found
-    ]
     return [
         pdf.KeyValues(
             [
@@ -254,37 +243,7 @@ def _blocks(own: Own, told: Period, found: Sequence[Line]) -> list[pdf.Block]:
             ]
         ),
         pdf.Heading(_("Line by line")),
-        pdf.Table(
-            columns=[
-                pdf.Column(_("Day")),
-                pdf.Column(_("What")),
-                pdf.Column(_("With whom, reference")),
-                pdf.Column(_("Money in"), "right"),
-                pdf.Column(_("Money out"), "right"),
-                pdf.Column(_("Balance"), "right"),
-            ],
-            rows=[
-                (
-                    told.first.isoformat(),
-                    _("Opening balance"),
-                    "",
-                    "",
-                    "",
-                    amount(told.opening.balance_minor),
-                ),
-                *rows,
-            ],
-            totals=[
-                (
-                    told.last.isoformat(),
-                    _("Closing balance"),
-                    "",
-                    amount(told.in_minor),
-                    amount(told.out_minor),
-                    amount(told.closing.balance_minor),
-                )
-            ],
-        ),
+        _table(told, found),
         pdf.Paragraph(
             _("Every figure is the ledger's: positions %(after)s to %(to)s of its book, %(count)s lines.")
             % {
@@ -295,3 +254,53 @@ def _blocks(own: Own, told: Period, found: Sequence[Line]) -> list[pdf.Block]:
             "quiet",
         ),
     ]
+
+
+def _table(told: Period, found: Sequence[Line]) -> pdf.Table:
+    """Every line between the opening and the closing balance."""
+
+    def amount(minor: int) -> str:
+        return words.amount(minor, told.account.scale)
+
+    rows = [
+        (
+            line.day.isoformat(),
+            str(words.CODES[line.code]),
+            " · ".join(part for part in (other(line), line.reference) if part),
+            amount(line.amount_minor) if line.amount_minor > 0 else "",
+            amount(-line.amount_minor) if line.amount_minor < 0 else "",
+            amount(line.balance_minor),
+        )
+        for line in found
+    ]
+    return pdf.Table(
+        columns=[
+            pdf.Column(_("Day")),
+            pdf.Column(_("What")),
+            pdf.Column(_("With whom, reference")),
+            pdf.Column(_("Money in"), "right"),
+            pdf.Column(_("Money out"), "right"),
+            pdf.Column(_("Balance"), "right"),
+        ],
+        rows=[
+            (
+                told.first.isoformat(),
+                _("Opening balance"),
+                "",
+                "",
+                "",
+                amount(told.opening.balance_minor),
+            ),
+            *rows,
+        ],
+        totals=[
+            (
+                told.last.isoformat(),
+                _("Closing balance"),
+                "",
+                amount(told.in_minor),
+                amount(told.out_minor),
+                amount(told.closing.balance_minor),
+            )
+        ],
+    )

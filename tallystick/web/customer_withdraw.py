@@ -272,7 +272,7 @@ def _targets(own: Own) -> list[tuple[BankAccount, datetime | None, bool]]:
     found: list[tuple[BankAccount, datetime | None, bool]] = []
     try:
         for owner in sorted(holders.payees(own.standing)):
-            for target, since in orders.payable_to(APP, book, owner, own.account.number, now):
+            for target, since in orders.payable_to(APP, book, owner, own.account.number, now=now):
                 is_verified = target.status == BankAccountStatus.VERIFIED
                 found.append((target, since if since > now else None, is_verified and since <= now))
     except errors.PayoutTermsMissing:

@@ -162,7 +162,7 @@ def test_a_consent_lapses_and_can_be_taken_back(account, house):
     with pytest.raises(errors.HoldersMissing):
         give(terms, LI_QIANG, now=late)
     instructions.consent(DB, terms, actor=WANG_FANG, now=late)
-    (waiting,) = holders.consents(DB, account, late)
+    (waiting,) = holders.consents(DB, account, now=late)
     with pytest.raises(errors.ConsentUnknown):
         holders.take_back(DB, waiting.id, actor=ZHAO, now=late)
     holders.take_back(DB, waiting.id, actor=LI_QIANG, now=late)
@@ -202,7 +202,7 @@ def test_whoever_was_taken_from_an_account_has_no_part_in_it(account, house):
         give(order(account, house), WANG_FANG)
     assert account not in {each.number for each in holders.accounts_of(DB, "C-WANG")}
     found = accounts.account(DB, account)
-    assert holders.speaker(DB, found, WANG_FANG) != "C-WANG"
+    assert holders.speaker(DB, found, actor=WANG_FANG) != "C-WANG"
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def test_a_joint_withdrawal_goes_when_both_have_agreed(cast, side):
 
     assert ordered()["Location"] == at(side.joint)
     assert [each for each in orders.payouts(APP, seed.BOOK) if each.debit_account == side.joint] == []
-    waiting = [each for each in holders.consents(APP, side.joint, NOW) if each.customer_number == "C-1"]
+    waiting = [each for each in holders.consents(APP, side.joint, now=NOW) if each.customer_number == "C-1"]
     assert "工商银行北京分行 …0123" in page(li, at(side.joint))
     li.post(at(side.joint, f"agree/{waiting[0].id}"), {"answer": "yes"})
     answer = ordered()

@@ -140,7 +140,7 @@ def of_customer(
 
 
 def payable_to(
-    db: Db, book: int, owner: str, debit_account: int, now: datetime
+    db: Db, book: int, owner: str, debit_account: int, *, now: datetime
 ) -> Sequence[tuple[bank_accounts.BankAccount, datetime]]:
     """A client's bank accounts in use, each with when payouts may go there (then or earlier: now)."""
     held = terms.current(db, book, numbers.asset_of(debit_account))
@@ -193,7 +193,7 @@ def ask(
     """
     _require_well_formed(debit_account, amount_minor, request_key, note)
     account = accounts.account(db, debit_account)
-    access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, account, actor))
+    access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, account, actor=actor))
     with transaction.atomic(using=db):
         # One client's orders one after the other: the daily limit counts those before.
         with connections[db].cursor() as cursor:
@@ -230,7 +230,7 @@ def cancel(db: Db, payout_id: int, *, reason: str = "", actor: Actor, now: datet
     """
     asked = payout(db, payout_id)
     debited = accounts.account(db, asked.debit_account)
-    access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, debited, actor))
+    access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, debited, actor=actor))
     if reason and not _says(reason, 200):
         raise errors.Malformed(where=asked.reference, field="reason", expected="at most 200 characters")
     with transaction.atomic(using=db):
