@@ -22,7 +22,7 @@ StateName = Literal["clear", "found", "undetermined"]
 SignName = Literal["unattributed", "new_money", "circular", "term_mismatch", "rolled_over"]
 
 
-class Finding(BaseModel):
+class PoolingFinding(BaseModel):
     """One thing found: amount_minor of the transfer at `position`, and the transfers that show it."""
 
     cause: str
@@ -35,7 +35,7 @@ class Finding(BaseModel):
     runs_days: int | None
 
 
-class Indicator(BaseModel):
+class PoolingIndicator(BaseModel):
     """numerator_minor over denominator_minor; found from threshold_ppm on."""
 
     sign: SignName
@@ -45,10 +45,10 @@ class Indicator(BaseModel):
     denominator_minor: int
     threshold_ppm: int
     findings_total: int
-    findings: list[Finding] = Field(description="the largest first")
+    findings: list[PoolingFinding] = Field(description="the largest first")
 
 
-class Check(BaseModel):
+class PoolingCheck(BaseModel):
     """What the ledger says. All of the book is followed; what is posted after a position is judged."""
 
     schema_: str = Field(alias="schema")
@@ -59,7 +59,7 @@ class Check(BaseModel):
     to_position: int
     transfers: int
     reversed_pairs: int
-    indicators: list[Indicator]
+    indicators: list[PoolingIndicator]
 
 
 class Wanted(BaseModel):
@@ -73,7 +73,7 @@ class Wanted(BaseModel):
     )
 
 
-@router.get("/books/{book}/pooling", response=Check, by_alias=True, summary="Signs of pooling")
+@router.get("/books/{book}/pooling", response=PoolingCheck, by_alias=True, summary="Signs of pooling")
 def check_pooling(request: HttpRequest, book: words.BookNumber, query: Query[Wanted]) -> object:
     """From the ledger alone, every doubt decided for the platform. Takes seconds on a large book."""
     reach.ledger(APP, actor=door.actor(request))

@@ -21,7 +21,7 @@ router = Router(tags=["Tracing"])
 SCHEMA = "tallystick/trace/1"
 
 
-class Other(BaseModel):
+class FlowParty(BaseModel):
     """The other side. For a customer, another client is a kind and a number, and nothing more."""
 
     kind: Literal["bank", "platform", "suspense", "mine", "loan", "client"]
@@ -30,7 +30,7 @@ class Other(BaseModel):
     name: str
 
 
-class Place(BaseModel):
+class FlowNode(BaseModel):
     """A node of the graph. opening_minor + inflow_minor = outflow_minor + closing_minor."""
 
     key: str
@@ -38,7 +38,7 @@ class Place(BaseModel):
     kind: str = Field(
         description="a transfer code, or opening, closing, accounts, an authorisation's kind, …"
     )
-    party: Other | None
+    party: FlowParty | None
     payee: str
     others: int = Field(description="how many smaller ones are told as this one; 0: it is one")
     opening_minor: int
@@ -47,7 +47,7 @@ class Place(BaseModel):
     closing_minor: int
 
 
-class Step(BaseModel):
+class FlowStep(BaseModel):
     """Money from one node to the next, and the positions of the transfers behind it."""
 
     source: str
@@ -56,7 +56,7 @@ class Step(BaseModel):
     positions: list[int]
 
 
-class Way(BaseModel):
+class FlowPath(BaseModel):
     """One part of one receipt, all its way, by positions; 0 where there is none."""
 
     source_position: int
@@ -67,10 +67,10 @@ class Way(BaseModel):
     nodes: list[str]
 
 
-class Lent(BaseModel):
+class FlowLoan(BaseModel):
     """One loan: opening_minor + lent_minor = back_minor + closing_minor."""
 
-    party: Other
+    party: FlowParty
     first_position: int
     opening_minor: int
     lent_minor: int
@@ -79,19 +79,19 @@ class Lent(BaseModel):
     closing_minor: int
 
 
-class Held(BaseModel):
+class FlowPending(BaseModel):
     """Something pending: nothing of it is in the graph."""
 
     position: int
     code: words.CodeName
-    party: Other
+    party: FlowParty
     amount_minor: int
     leaves: bool
     recorded_at: datetime
     expires_at: datetime | None
 
 
-class Undone(BaseModel):
+class FlowUndone(BaseModel):
     """A transfer that was undone, and by which."""
 
     position: int
@@ -99,7 +99,7 @@ class Undone(BaseModel):
     amount_minor: int
 
 
-class Trace(BaseModel):
+class Flow(BaseModel):
     """The flow of money of some accounts between two positions of their book.
 
     opening_minor + came_minor = left_minor + closing_minor, as the statement of account has them; what was
@@ -119,12 +119,12 @@ class Trace(BaseModel):
     closing_minor: int
     undone_minor: int
     difference_minor: int
-    nodes: list[Place]
-    edges: list[Step]
-    paths: list[Way]
-    loans: list[Lent]
-    pending: list[Held]
-    undone: list[Undone]
+    nodes: list[FlowNode]
+    edges: list[FlowStep]
+    paths: list[FlowPath]
+    loans: list[FlowLoan]
+    pending: list[FlowPending]
+    undone: list[FlowUndone]
 
 
 def _day(given: object) -> object:
@@ -158,7 +158,7 @@ class Wanted(BaseModel):
     )
 
 
-@router.get("/accounts/{account}/flow", response=Trace, by_alias=True, summary="Follow an account's money")
+@router.get("/accounts/{account}/flow", response=Flow, by_alias=True, summary="Follow an account's money")
 def show_flow(request: HttpRequest, account: words.AccountId, query: Query[Wanted]) -> object:
     """First in, first out within the owner's accounts; in proportion where several owners' money lies together."""
     actor = door.actor(request)
