@@ -233,7 +233,7 @@ def propose(
         except IntegrityError as taken:
             waiting = next(iter(_newest(db, kind, subject)), None)
             raise errors.ProposalOpen(approval="" if waiting is None else waiting.reference) from taken
-        _tell(db, "identity.approval_proposed", approval(db, row.pk), actor=actor, now=now)
+        log.append(db, "identity.approval_proposed", _told(approval(db, row.pk)), actor=actor.id, at=now)
     return ApprovalId(row.pk)
 
 
@@ -352,32 +352,27 @@ def _decide(
         if decided.outcome is None:
             raise
         raise errors.ApprovalDecided(approval=decided.reference, outcome=decided.outcome) from second
-    _tell(db, f"identity.approval_{_TOLD[outcome]}", approval(db, proposed.id), actor=actor, now=now)
+    told = _told(approval(db, proposed.id))
+    match outcome:
+        case Outcome.APPROVED:
+            log.append(db, "identity.approval_given", told, actor=actor.id, at=now)
+        case Outcome.REJECTED:
+            log.append(db, "identity.approval_rejected", told, actor=actor.id, at=now)
+        case Outcome.WITHDRAWN:
+            log.append(db, "identity.approval_withdrawn", told, actor=actor.id, at=now)
+        case Outcome.VOID:
+            log.append(db, "identity.approval_voided", told, actor=actor.id, at=now)
 
 
-_TOLD = {
-    Outcome.APPROVED: "given",
-    Outcome.REJECTED: "rejected",
-    Outcome.WITHDRAWN: "withdrawn",
-    Outcome.VOID: "voided",
-}
-
-
-def _tell(db: Db, event: str, told: Approval, *, actor: Actor, now: datetime) -> None:
-    log.append(
-        db,
-        event,
-        {
-            "approval": told.reference,
-            "kind": told.kind,
-            "subject": told.subject,
-            "digest": told.digest.hex(),
-            "made_by": told.made_by,
-            "reason": told.reason,
-        },
-        actor=actor.id,
-        at=now,
-    )
+def _told(told: Approval) -> canonical.Payload:
+    return {
+        "approval": told.reference,
+        "kind": told.kind,
+        "subject": told.subject,
+        "digest": told.digest.hex(),
+        "made_by": told.made_by,
+        "reason": told.reason,
+    }
 
 
 def _digest(kind: str, subject: str, state_text: str) -> bytes:
