@@ -15,6 +15,9 @@ STAFF_PAGES = (
     "/books/1/accounts/{wang}/?position=40",
     "/books/1/transfers/",
     "/books/1/transfers/{transfer}/",
+    "/books/1/accounts/{wang}/flow/",
+    "/books/1/accounts/{wang}/flow/?whole=1&step=1",
+    "/books/1/pooling/",
     "/books/1/trial-balance/",
     "/books/1/authorisations/?search=C-1",
     "/books/1/authorisations/{fee}/",
@@ -27,6 +30,8 @@ STAFF_PAGES = (
 )
 CUSTOMER_PAGES = (
     "/my/",
+    "/my/flow/",
+    "/my/flow/?step=1",
     "/my/accounts/{wang}/",
     "/my/authorisations/",
     "/my/authorisations/{fee}/",
