@@ -273,10 +273,15 @@ def test(*, everything: bool, pytest_arguments: tuple[str, ...]) -> None:
             click.echo(f"FAILED  {name} ({took})\n{done.stdout}{done.stderr}")
     if failed:
         click.echo(f"failed before the tests: {', '.join(failed)}")
-    # Last, so that the run closes with pytest's own count of passed, failed and skipped.
-    tests = subprocess.run([*python, "pytest", *selection], check=False).returncode
+    # Last, so that the run closes with pytest's own count of passed, failed and skipped. A file's tests stay
+    # together: many share what was set up for the first of them.
+    workers = ["-n", str(min(os.cpu_count() or 1, WORKERS_MAX)), "--dist", "loadfile"]
+    tests = subprocess.run([*python, "pytest", *workers, *selection], check=False).returncode
     sys.exit(tests or bool(failed))
 
+
+WORKERS_MAX = 4
+"""The most processes that tests run in: each has databases and, at times, a server of its own."""
 
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
