@@ -74,6 +74,7 @@ def test_a_day_is_shown_signed_twice_and_closed(people: cast.Cast) -> None:
     assert answer("close", "--date", day)["days"][0]["sha256"] == closed["sha256"]
 
 
+@pytest.mark.slow
 def test_nobody_signs_without_a_token(people: cast.Cast) -> None:
     """The command line itself is no person."""
     done = CliRunner().invoke(main, ["close", "--date", MONDAY.isoformat(), "--prepare"])
@@ -81,6 +82,7 @@ def test_nobody_signs_without_a_token(people: cast.Cast) -> None:
     assert "TALLYSTICK_API_TOKEN" in done.output
 
 
+@pytest.mark.slow
 def test_cases_are_listed(people: cast.Cast) -> None:
     """Each with its kind, age and effect; another kind's list is empty."""
     cast.post([ask(7, people.bank, people.li, 2_00, reference="X", value_date=MONDAY)], now=at(MONDAY, 13))
@@ -92,6 +94,7 @@ def test_cases_are_listed(people: cast.Cast) -> None:
     assert answer("cases", "--resolved")["cases"] == []
 
 
+@pytest.mark.slow
 def test_a_book_s_days_are_shown_and_set(people: cast.Cast) -> None:
     """What is not named stays; a calendar nobody knows is refused."""
     assert answer("book-days")["calendar"] == "CN"

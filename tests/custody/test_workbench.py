@@ -147,6 +147,7 @@ def test_a_fix_is_posted_once_and_only_as_it_was_shown(people: cast.Cast) -> Non
     assert history.balance(DB, people.li).balance_minor == 55_00
 
 
+@pytest.mark.slow
 def test_a_refused_fix_is_told_and_can_be_tried_again(people: cast.Cast) -> None:
     """The platform has no money for the bank's fee: the refusal is a step, and the next try has a new id."""
     bank_says(people.bank, paid("F-1", "1.50", "DBIT"), opening="10", closing="8.50")
@@ -213,6 +214,7 @@ def test_a_run_is_followed_once_and_an_older_view_changes_nothing(people: cast.C
     assert len(log.events(DB, kind="custody.breaks_followed")) == 2
 
 
+@pytest.mark.slow
 def test_cases_are_found_by_kind_owner_age_and_amount(people: cast.Cast) -> None:
     """Each filter alone, and the totals of what fits."""
     one_of_each(people)

@@ -131,6 +131,7 @@ def test_days_close_once_and_in_order(people: cast.Cast) -> None:
     close(WEDNESDAY, at(WEDNESDAY, 18))
 
 
+@pytest.mark.slow
 def test_one_person_cannot_close_a_day(people: cast.Cast) -> None:
     """Operations prepares and does not sign, the approver signs and does not prepare."""
     banked(people, MONDAY, n=1)
@@ -284,6 +285,7 @@ def test_the_database_keeps_the_order_too(people: cast.Cast, ledger_database: Te
             connection.execute("update custody_book_day set reason = 'x'")
 
 
+@pytest.mark.slow
 def test_the_calendar_tells_rest_open_late_and_closed(people: cast.Cast) -> None:
     """Late is a day whose successor is over too; a weekend is rest; tomorrow is to come."""
     banked(people, MONDAY, n=1)
@@ -304,6 +306,7 @@ def test_the_calendar_tells_rest_open_late_and_closed(people: cast.Cast) -> None
     assert found[7] is DayState.REST
 
 
+@pytest.mark.slow
 def test_a_checklist_is_read_back_as_it_was_signed(people: cast.Cast) -> None:
     """What the second person saw is what is kept."""
     banked(people, MONDAY, n=1)

@@ -114,6 +114,7 @@ def test_a_difference_within_the_limit_is_written_off_in_the_ledger(people: cast
     assert matches.advance(DB, BOOK, now=cast.NOW) == 0
 
 
+@pytest.mark.slow
 def test_a_write_off_the_platform_cannot_pay_leaves_the_match_unhonoured(people: cast.Cast) -> None:
     """Three cents less at the bank, and no own money: the breaks stay until there is, and nothing is hidden."""
     limit(5)
@@ -132,6 +133,7 @@ def test_a_difference_beyond_the_limit_is_refused(people: cast.Cast) -> None:
     assert told.value.fields == {"difference_minor": 6, "most_minor": 5}
 
 
+@pytest.mark.slow
 def test_what_is_no_match_is_refused(people: cast.Cast) -> None:
     """Lines of one side, lines that are not open, nothing at all, no reason."""
     bank, *ledger = two_against_one(people)
@@ -155,6 +157,7 @@ def test_what_is_no_match_is_refused(people: cast.Cast) -> None:
         propose([bank, *ledger], actor=cast.APPROVER)
 
 
+@pytest.mark.slow
 def test_a_line_waits_in_one_proposal_only(people: cast.Cast) -> None:
     """A second proposal with one of its lines is refused by name."""
     keys = two_against_one(people)
@@ -163,6 +166,7 @@ def test_a_line_waits_in_one_proposal_only(people: cast.Cast) -> None:
         matches.propose(DB, people.bank, keys, "slip", actor=cast.OPERATIONS, now=cast.NOW)
 
 
+@pytest.mark.slow
 def test_a_proposal_is_void_when_its_lines_have_gone(people: cast.Cast) -> None:
     """Between proposal and approval a line was settled otherwise: nothing is matched."""
     keys = two_against_one(people)
@@ -239,6 +243,7 @@ def test_a_receipt_is_traced_to_its_owner_once(people: cast.Cast) -> None:
         receipts.trace(DB, BOOK, found.position, people.wang, "no", actor=cast.OPERATIONS, now=cast.NOW)
 
 
+@pytest.mark.slow
 def test_candidates_come_with_their_reasons(people: cast.Cast) -> None:
     """A customer number in the text and a payer's name are told apart; nobody is named without a reason."""
     found = in_suspense(people, text="from 李强 for nobody")
@@ -283,6 +288,7 @@ def test_money_is_sent_back_by_two_people(people: cast.Cast) -> None:
         receipts.propose_return(DB, BOOK, found.position, "twice", actor=cast.OPERATIONS, now=cast.NOW)
 
 
+@pytest.mark.slow
 def test_only_a_client_of_the_same_money_is_an_owner(people: cast.Cast) -> None:
     """Not the platform, not the bank, not suspense itself."""
     found = in_suspense(people)
@@ -293,6 +299,7 @@ def test_only_a_client_of_the_same_money_is_an_owner(people: cast.Cast) -> None:
         receipts.trace(DB, BOOK, 9999, people.li, "mine", actor=cast.OPERATIONS, now=cast.NOW)
 
 
+@pytest.mark.slow
 def test_a_return_changed_after_it_was_proposed_is_void(people: cast.Cast) -> None:
     """The approval binds what was shown: another reason is another proposal."""
     found = in_suspense(people)

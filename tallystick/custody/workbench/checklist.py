@@ -145,10 +145,12 @@ def _of_bank(db: Db, bank: Account, day: dt.date, position_to: int) -> list[Chec
 
 
 def _runs(db: Db, bank: Account, day: dt.date, position_to: int) -> list[Check]:
-    run = reconciliation.latest(db, bank.number)
-    if run is None:
+    runs = reconciliation.summaries(db, bank.number)
+    if not runs:
         return [Check(Name.RECONCILED, Result.FAIL, bank.text)]
-    covers = run.cut_off >= day and run.position >= position_to
+    # The newest one need not be the one: somebody may have looked back to an earlier day since.
+    covering = [each for each in runs if each.cut_off >= day and each.position >= position_to]
+    run, covers = (covering or runs)[0], bool(covering)
     reconciled = Check(
         Name.RECONCILED,
         Result.PASS if covers else Result.FAIL,
