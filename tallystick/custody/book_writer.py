@@ -44,8 +44,11 @@ COPIED_MIN = 1_000
 AHEAD_MIN = 1_000
 """Judged ahead of the store from this size on; less only where nobody more is about to ask."""
 
-HALVED_MIN = 16
-"""So many callers at once are stored in two halves: while one is stored, the other asks and is judged."""
+HALVED_MIN = 400
+"""So many callers at once are stored in two halves: while one is stored, the other asks and is judged.
+
+Fewer are stored together: what a commit costs whatever is in it would be paid twice.
+"""
 
 BACKLOG_MAX = 200_000
 """The most transfers waiting; beyond, a request is told that the book is busy."""
