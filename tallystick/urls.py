@@ -105,7 +105,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("books/<int:book>/payouts/terms/propose", payout_terms.propose_terms, name="payout-terms-propose"),
     path("books/<int:book>/payouts/terms/notice", payout_terms.propose_notice, name="payout-notice-propose"),
     path(
-        "books/<int:book>/payouts/bank-accounts/", payout_terms.bank_accounts_page, name="payout-bank-accounts"
+        "books/<int:book>/payouts/bank-accounts/",
+        payout_terms.bank_accounts_page,
+        name="payout-bank-accounts",
     ),
     path(
         "books/<int:book>/payouts/bank-accounts/<int:bank_account_id>/verify",
@@ -135,7 +137,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("books/<int:book>/safeguarding/arrangements/", safeguarding.arranged, name="arrangements"),
     path("books/<int:book>/safeguarding/arrangements/record", safeguarding.arrange, name="arrange"),
     path("books/<int:book>/safeguarding/<str:proof_id>/", safeguarding.proof, name="proof"),
-    path("books/<int:book>/safeguarding/<str:proof_id>/proof.json", safeguarding.proof_file, name="proof-file"),
+    path(
+        "books/<int:book>/safeguarding/<str:proof_id>/proof.json", safeguarding.proof_file, name="proof-file"
+    ),
     path("books/<int:book>/safeguarding/<str:proof_id>/proof.pdf", safeguarding.proof_pdf, name="proof-pdf"),
     path("books/<int:book>/safeguarding/<str:proof_id>/sign", safeguarding.sign, name="sign-proof"),
     path(

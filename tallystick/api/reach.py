@@ -67,7 +67,9 @@ def ledger(db: Db, *, actor: Actor) -> None:
 def _is_reached(db: Db, found: Account, actor: Actor) -> bool:
     """Whether it is one's own to look at: as its owner, or as one of those who hold it."""
     whose = (
-        holders.speaker(db, found, actor=actor) if numbers.family_of(found.number) == numbers.Family.CLIENT else ""
+        holders.speaker(db, found, actor=actor)
+        if numbers.family_of(found.number) == numbers.Family.CLIENT
+        else ""
     )
     return access.allowed(actor, OWN, owner=whose or None)
 

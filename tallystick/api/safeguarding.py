@@ -133,6 +133,7 @@ def show_proof(request: HttpRequest, proof: ProofId) -> object:
 @router.post("/safeguarding-proofs/{proof}/sign-off", response=WholeProof, summary="Sign a proof off")
 def sign_proof(request: HttpRequest, proof: ProofId, payload: Sign) -> object:
     who, now = door.actor(request), timezone.now()
+    access.require(APP, who, "custody.sign_proof" if payload.step == "first" else "custody.countersign_proof")
     if payload.step == "first":
         proofs.propose_sign_off(APP, proof, note=payload.note, actor=who, now=now)
     else:

@@ -496,7 +496,7 @@ class FixChanged(Refusal):
 
 
 class MatchLineUnknown(Refusal):
-    """{line} is no open line of {account}: it is matched already, or was never there."""
+    """{named} is no open line of {account}: it is matched already, or was never there."""
 
 
 class MatchOneSided(Refusal):

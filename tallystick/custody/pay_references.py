@@ -30,7 +30,9 @@ _LETTERS = "2715"
 # What people and banks put between the digits: blanks, hyphens, points, strokes, a broken line.
 _BETWEEN = r"[ \t\r\n\-./_]{0,3}"
 _SHAPED = re.compile(rf"(?=(?<![0-9A-Z])RF{_BETWEEN}((?:[0-9]{_BETWEEN}){{19}}[0-9])(?![0-9]))")
-_PLAIN = re.compile(rf"(?=(?<![0-9])((?:[0-9]{_BETWEEN}){{19}}[0-9])(?![0-9]))")
+_PLAIN = re.compile(rf"(?=(?<![0-9A-Z])((?:[0-9]{_BETWEEN}){{19}}[0-9])(?![0-9]))")
+# The digits of a creditor reference are no reference of digits, whatever they come to.
+_OF_SHAPED = re.compile(rf"RF(?:{_BETWEEN}[0-9])+")
 TEXT_MAX = 4_000
 """The most characters of one text that are read."""
 
@@ -88,7 +90,7 @@ def read(texts: Iterable[str]) -> Found:
                 named.add(account)
             else:
                 mistyped = True
-        for spelled in _PLAIN.findall(written):
+        for spelled in _PLAIN.findall(_OF_SHAPED.sub("RF", written)):
             plain = re.sub(r"[^0-9]", "", spelled)
             account = _client(plain[:18])
             if account and int(plain) % 97 == 1:

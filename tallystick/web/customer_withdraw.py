@@ -143,7 +143,9 @@ def payout(request: HttpRequest, number: str, payout_id: int) -> HttpResponse:
         "refusal": words.refusal(found.reason) if found.status == PayoutStatus.REFUSED else found.reason,
         "way": _way(found, {each.status: each.at for each in taken}),
         "steps": [(str(STATUSES[each.status]), each) for each in reversed(taken)],
-        "trail": _trail(own, (_("Withdraw money"), reverse("my-withdraw", args=[number])), (found.reference, "")),
+        "trail": _trail(
+            own, (_("Withdraw money"), reverse("my-withdraw", args=[number])), (found.reference, "")
+        ),
     }
     return render(request, "customer/payout.html", context)
 
@@ -182,7 +184,9 @@ def _binding(own: Own, given: dict[str, str]) -> dict[str, object]:
         "account": own.account,
         "given": given,
         "trail": _trail(
-            own, (_("Withdraw money"), reverse("my-withdraw", args=[own.account.text])), (_("Bank account"), "")
+            own,
+            (_("Withdraw money"), reverse("my-withdraw", args=[own.account.text])),
+            (_("Bank account"), ""),
         ),
     }
 

@@ -118,6 +118,22 @@ MATRIX: dict[str, tuple[str, object]] = {
     "POST /accounts/{account}/conditions": ("O", {"condition": "dormant", "document": "d", "reason": "r"}),
     "POST /conditions/{approval}/approve": ("P", {}),
     "POST /accounts/{account}/reactivate": ("C", {}),
+    "GET /books/{book}/cases": (READERS, None),
+    "GET /books/{book}/cases/{case}": (READERS, None),
+    "POST /books/{book}/cases/{case}/take": ("O", {}),
+    "POST /books/{book}/cases/{case}/notes": ("O", {"note": "n"}),
+    "POST /books/{book}/cases/{case}/fix": ("OP", {"transfer": "%ID%"}),
+    "POST /books/{book}/matches": (
+        "O", {"bank_account": "%BANK%", "lines": ["line:999998", "line:999999"], "reason": "r"}
+    ),
+    "POST /books/{book}/matches/{approval}/approve": ("P", {}),
+    "GET /books/{book}/days/{day}": (READERS, None),
+    "POST /books/{book}/days/{day}/prepare": ("O", {}),
+    "POST /books/{book}/days/{day}/close/{approval}": ("P", {}),
+    "GET /books/{book}/safeguarding-proofs": (READERS, None),
+    "POST /books/{book}/safeguarding-proofs": ("OP", {"day": "2199-01-01"}),
+    "GET /safeguarding-proofs/{proof}": (READERS, None),
+    "POST /safeguarding-proofs/{proof}/sign-off": ("O", {"step": "first"}),
     "GET /signing-keys": ("C", None),
     "POST /signing-keys": ("C", {"public_key": "A" * 42 + "B="}),
 }  # fmt: skip
@@ -152,6 +168,7 @@ def ask(
     names = {
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
         "quote": "quo_1", "payout": "pay_999999", "approval": "apr_999999",
+        "case": "brk_999999", "day": "2026-02-27", "proof": "sgp_999999",
     }  # fmt: skip
     path = re.sub(r"{([a-z]+)}", lambda found: names[found[1]], place)[1:]
     sent = MATRIX[operation][1]

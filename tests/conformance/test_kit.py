@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,7 +20,9 @@ from tallystick.conformance import cases, kit
 from tallystick.custody.statements import file
 from tests.tidy.source import ROOT
 
-READER = f"{sys.executable} {ROOT / 'examples' / 'statement_reader.py'} {{file}}"
+# Where the tests lie may have a blank in its name.
+PYTHON = shlex.quote(sys.executable)
+READER = f"{PYTHON} {shlex.quote(str(ROOT / 'examples' / 'statement_reader.py'))} {{file}}"
 EVERY = cases.every()
 
 
@@ -68,9 +71,7 @@ def keeps_to(name, told):
 @pytest.mark.slow
 def test_our_own_command_passes_as_a_stranger():
     """`tallystick statements check` through the kit's own door, one process a file: every fourth case."""
-    ask = kit.command(
-        f"{sys.executable} -P -m tallystick statements check --json {{file}}", timeout_seconds=120
-    )
+    ask = kit.command(f"{PYTHON} -P -m tallystick statements check --json {{file}}", timeout_seconds=120)
     assert [
         result.faults for result in kit.run(cases.every(cases.PLATFORM)[::4], ask) if not result.passed
     ] == []
@@ -123,10 +124,10 @@ def test_a_malformed_case_differs_from_every_golden_one_by_its_fault():
     ("template", "told"),
     [
         ("/no/such/program {file}", "cannot be run"),
-        (f"{sys.executable} -c pass {{file}}", "printed nothing"),
-        (f"{sys.executable} -c print(1,2) {{file}}", "no JSON"),
-        (f"{sys.executable} -c print('[1,2]') {{file}}", "one JSON object"),
-        (f"{sys.executable} -c 'while True: pass' {{file}}", "no answer in"),
+        (f"{PYTHON} -c pass {{file}}", "printed nothing"),
+        (f"{PYTHON} -c print(1,2) {{file}}", "no JSON"),
+        (f"{PYTHON} -c print('[1,2]') {{file}}", "one JSON object"),
+        (f"{PYTHON} -c 'while True: pass' {{file}}", "no answer in"),
     ],
 )
 def test_a_side_that_does_not_answer_has_failed(template, told):

@@ -36,6 +36,13 @@ def test_whatever_way_it_is_spaced_a_reference_names_its_account(account, curren
     assert pay_references.read([f"Topup {written} thank you"]) == Found(account)
 
 
+@pytest.mark.parametrize("between", ["", " "])
+def test_the_digits_of_a_mistyped_creditor_reference_are_not_read_as_another_reference(between):
+    """With the first digit of the account wrong, its digits are those of somebody's reference of digits."""
+    mistyped = "RF" + between + pay_references.digits(456191_000_000_000_000)
+    assert pay_references.read([mistyped]) == Found(None, Unread.MISTYPED)
+
+
 @given(accounts, st.sampled_from(["EUR", "CNY"]), st.data())
 def test_one_wrong_digit_or_two_swapped_ones_name_nobody_else(account, currency, data):
     """MOD 97-10 catches each of them; the text then names nobody at all."""

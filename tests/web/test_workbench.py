@@ -131,7 +131,12 @@ def test_a_match_is_proposed_by_one_and_approved_by_another(cast):
     lines = matches.open_lines(APP, cast.bank)
     bank = next(each for each in lines if each.position is None)
     assert "both sides" in told(
-        operations, f"{path}act", act="propose", account=numbers.account_text(cast.bank), line=bank.key, reason="x"
+        operations,
+        f"{path}act",
+        act="propose",
+        account=numbers.account_text(cast.bank),
+        line=bank.key,
+        reason="x",
     )
     amount = next((each for each in lines if each.position is not None), None)
     if amount is None:

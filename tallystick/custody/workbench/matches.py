@@ -281,7 +281,7 @@ def _chosen(db: Db, account: Account, keys: Sequence[str]) -> list[OpenLine]:
     there = {each.key: each for each in open_lines(db, account.number)}
     for key in keys:
         if key not in there:
-            raise errors.MatchLineUnknown(line=key[:60], account=account.text)
+            raise errors.MatchLineUnknown(named=key[:60], account=account.text)
     lines = [there[key] for key in there if key in set(keys)]
     wrong = refusal(lines, book_days.days(db, account.book).write_off_max_minor)
     if wrong is not None:
