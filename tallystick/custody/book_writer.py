@@ -67,6 +67,9 @@ GATHER_SECONDS_EACH = 0.000_03
 GATHER_SECONDS_GAP = 0.0007
 """How long those who were just answered are waited for: in all, for each more, and after the last that came."""
 
+BUSY_SECONDS = 0.5
+"""How long after the last request a book still counts as busy."""
+
 KIND = "custody.transfers_posted"
 
 
@@ -191,6 +194,7 @@ class BookWriter:
         self._to_store: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._backlog: deque[_Request] = deque()
         self._waiting = 0
+        self._asked = 0.0
         self._waiting_lock = threading.Lock()
         self._reader: Connection | None = None
         self._writer: Connection | None = None
@@ -217,15 +221,16 @@ class BookWriter:
         return future
 
     @property
-    def waiting(self) -> int:
-        """How many transfers have been asked for and not answered."""
-        return self._waiting
+    def is_busy(self) -> bool:
+        """Whether transfers are waiting, or were asked for a moment ago: more may be on their way."""
+        return bool(self._waiting) or time.monotonic() - self._asked < BUSY_SECONDS
 
     def _ask(self, request: _Request) -> None:
         with self._waiting_lock:
             if self._waiting + len(request.batch) > BACKLOG_MAX and self._waiting:
                 raise PostingStopped("busy", f"{self._waiting} transfers are waiting for book {self.book}")
             self._waiting += len(request.batch)
+        self._asked = time.monotonic()
         self._events.put(request)
 
     def preload(self) -> int:

@@ -88,9 +88,9 @@ class InProcess:
 
     @property
     def is_busy(self) -> bool:
-        """Whether transfers are waiting in any book."""
+        """Whether any book is being posted to."""
         with self._lock:
-            return any(writer.waiting for writer in self._writers.values())
+            return any(writer.is_busy for writer in self._writers.values())
 
     def close(self) -> None:
         """Finish what was asked for and close the connections."""
