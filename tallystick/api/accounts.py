@@ -16,6 +16,7 @@ from tallystick.core.db import APP
 from tallystick.custody import accounts, history, numbers
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import Side
+from tallystick.identity.access import Actor
 
 router = Router(tags=["Accounts"])
 
@@ -144,7 +145,9 @@ class Line(BaseModel):
     value_date: date
     amount_minor: int
     held_minor: int
-    counter_account: words.AccountId
+    counter_account: words.AccountId | None = Field(
+        description="null where another client paid: whose account it was is theirs to tell"
+    )
     reference: str | None
     payee: str | None
     reason: str | None
@@ -278,7 +281,8 @@ def show_balance(request: HttpRequest, account: words.AccountId, query: Query[wo
 @router.get("/accounts/{account}/lines", response=Lines, summary="Statement of account")
 def list_lines(request: HttpRequest, account: words.AccountId, query: Query[words.PositionPage]) -> object:
     """By position. What a page told stays as it was, whatever is posted meanwhile."""
-    found = reach.account(APP, words.account(account), actor=door.actor(request))
+    actor = door.actor(request)
+    found = reach.account(APP, words.account(account), actor=actor)
     to = history.as_of(APP, found.book, at_position=query.to_position)
     opening = history.balance(APP, found.number, at_position=min(query.after, to))
     lines = history.account_lines(
@@ -287,7 +291,7 @@ def list_lines(request: HttpRequest, account: words.AccountId, query: Query[word
     return {
         "account": found.text,
         "opening_minor": opening.balance_minor,
-        "lines": [_line(each) for each in lines],
+        "lines": [_line(each, hides=_hides_payer(each, actor)) for each in lines],
         "to_position": to,
         "next_after": lines[-1].position if len(lines) == query.limit else None,
     }
@@ -344,7 +348,12 @@ def _balance(balance: history.Balance) -> dict[str, object]:
     }
 
 
-def _line(line: history.Line) -> dict[str, object]:
+def _hides_payer(line: history.Line, actor: Actor) -> bool:
+    return line.amount_minor + line.held_minor >= 0 and reach.hides(line.counter_account, actor=actor)
+
+
+def _line(line: history.Line, *, hides: bool) -> dict[str, object]:
+    """hides: who paid, and by which authorisation."""
     return {
         "position": line.position,
         "id": line.id,
@@ -355,12 +364,12 @@ def _line(line: history.Line) -> dict[str, object]:
         "value_date": line.value_date,
         "amount_minor": line.amount_minor,
         "held_minor": line.held_minor,
-        "counter_account": numbers.account_text(line.counter_account),
+        "counter_account": None if hides else numbers.account_text(line.counter_account),
         "reference": line.reference,
         "payee": line.payee,
         "reason": line.reason,
         "authorisation": None
-        if line.authorisation is None
+        if line.authorisation is None or hides
         else numbers.authorisation_text(line.authorisation),
         "metadata": None if line.metadata is None else msgspec.json.decode(line.metadata),
         "balance_minor": line.balance_minor,

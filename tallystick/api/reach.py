@@ -50,6 +50,11 @@ def transfer(db: Db, transfer_id: str, *, actor: Actor) -> Transfer:
     return found
 
 
+def hides(number: int, *, actor: Actor) -> bool:
+    """Whether this account is some client's and not for this caller to know: they read only their own."""
+    return numbers.family_of(number) == numbers.Family.CLIENT and not access.allowed(actor, LEDGER)
+
+
 def owner(db: Db, wanted: str | None, *, actor: Actor) -> str | None:
     """Whose accounts a list may hold: anyone's, or for a customer their own alone."""
     if access.allowed(actor, LEDGER):
@@ -62,6 +67,11 @@ def owner(db: Db, wanted: str | None, *, actor: Actor) -> str | None:
 def ledger(db: Db, *, actor: Actor) -> None:
     """Refuse whoever may not read the whole ledger."""
     access.require(db, actor, LEDGER)
+
+
+def holds(db: Db, number: int, *, actor: Actor) -> bool:
+    """Whether the account is the caller's own, or one they hold with others."""
+    return _is_reached(db, accounts.account(db, number), actor)
 
 
 def _is_reached(db: Db, found: Account, actor: Actor) -> bool:

@@ -29,7 +29,9 @@ class Transfer(BaseModel):
     id: words.TransferId
     kind: str
     code: words.CodeName
-    debit_account: words.AccountId
+    debit_account: words.AccountId | None = Field(
+        description="null where another client paid: whose account it was is theirs to tell"
+    )
     credit_account: words.AccountId
     amount_minor: int
     value_date: date
@@ -169,7 +171,14 @@ def look_up(request: HttpRequest, payload: Ids) -> object:
 
 @router.get("/transfers/{transfer}", response=Transfer, summary="A transfer by its id")
 def show_transfer(request: HttpRequest, transfer: words.TransferId) -> object:
-    return _transfer(reach.transfer(APP, transfer, actor=door.actor(request)))
+    actor = door.actor(request)
+    found = reach.transfer(APP, transfer, actor=actor)
+    told = _transfer(found)
+    if reach.hides(found.debit_account, actor=actor) and not reach.holds(
+        APP, found.debit_account, actor=actor
+    ):
+        told |= {"debit_account": None, "authorisation": None}
+    return told
 
 
 @router.get("/books/{book}/positions/{position}", response=Transfer, summary="The transfer at a position")

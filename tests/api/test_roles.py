@@ -246,6 +246,33 @@ def test_a_clients_lists_hold_their_own_alone(house: House) -> None:
     assert house.li.get(f"transfers/{told[0]['id']}").status == 200
 
 
+def test_who_was_paid_by_another_client_does_not_learn_their_account(house: House) -> None:
+    """王芳 pays 李强: she sees whom she paid; he sees that he was paid, not from which account."""
+    terms = {
+        "kind": "order", "credit_account": house.li_account, "code": "lend", "amount_minor": 3,
+        "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-06-01T00:00:00Z", "basis": "a loan",
+    }  # fmt: skip
+    order = house.wang.post(f"accounts/{house.wang_account}/authorisations", terms).json["authorisation"]
+    paid = {
+        "id": house.new_id(), "code": "lend", "debit_account": house.wang_account,
+        "credit_account": house.li_account, "amount_minor": 3, "authorisation": order,
+    }  # fmt: skip
+    answer = house.operations.post("books/1/transfer", paid)
+    assert answer.status == 201, answer.content
+    for caller, account, counter in (
+        (house.wang, house.wang_account, house.li_account),
+        (house.li, house.li_account, None),
+        (house.operations, house.li_account, house.wang_account),
+    ):
+        lines = caller.get(f"accounts/{account}/lines").json["lines"]
+        (line,) = [each for each in lines if each["id"] == paid["id"]]
+        assert line["counter_account"] == counter
+        transfer = caller.get(f"transfers/{paid['id']}").json
+        assert transfer["debit_account"] == (None if caller is house.li else house.wang_account)
+        for told in (line, transfer):
+            assert told["authorisation"] == (None if caller is house.li else order)
+
+
 def test_a_client_acts_only_on_their_own(house: House) -> None:
     before = house.rows()
     terms = {
