@@ -38,6 +38,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.utils import translation
 from psycopg import sql
 
 from tallystick.core import postgres
@@ -152,6 +153,13 @@ def pytest_unconfigure() -> None:
 
 class Fixtures:
     """The fixtures; see the module's docstring."""
+
+    @pytest.fixture(autouse=True)
+    @classmethod
+    def own_language(cls) -> Iterator[None]:
+        """A request leaves its language to its thread: the next test must not find it there."""
+        yield
+        translation.deactivate()
 
     @pytest.fixture(scope="session")
     @classmethod

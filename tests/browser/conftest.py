@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from tallystick.core.db import APP
 from tallystick.custody import posting
@@ -79,6 +80,8 @@ class Site:
 
     def link(self, role: Role) -> str:
         """A fresh link that signs this role in."""
+        # Inside Playwright's loop Django has a connection of its own, perhaps to the last module's database.
+        connections[APP].close()
         user = users.find(APP, role.value)
         assert user is not None
         token = sign_in.issue(APP, user.pk, actor=CLI, now=datetime.now(UTC))
