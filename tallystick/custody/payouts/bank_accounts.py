@@ -159,7 +159,10 @@ def other_owners(db: Db, bank_account_id: int) -> int:
 
 
 def clear_numbers(db: Db, change_ids: Sequence[int]) -> dict[int, str]:
-    """The account numbers of these changes in clear: for the file that goes to the bank, and nothing else."""
+    """The account numbers of these changes in clear.
+
+    For two readers: the bank that pays, and whoever has to pay clients back when the platform cannot.
+    """
     rows = BankAccountChange.objects.using(db).filter(pk__in=change_ids)
     return {
         row.pk: sealed.opened(bytes(row.sealed_number), about=f"bnk_{row.bank_account_id}") for row in rows
