@@ -331,12 +331,30 @@ $$
         select t.* from custody_transfer t
         where t.book_id = book and t.position between first_position and last_position
             and t.kind <= 2 and t.authorisation is not null
-    ), uses as (
-        -- From each authorisation's newest use back to the first of the batch: however old it is, it costs no more.
-        select newest.* from (select distinct authorisation from debits) named cross join lateral (
-            select * from custody_authorisation_use u
+    ), reached as (
+        -- The newest use that is not after the batch, by halving: the newest of all at first, for a batch is mostly
+        -- looked at soon. However many uses came before or since, it costs no more than a few.
+        select newest.authorisation, 0 as low, newest.use as high, true as is_first
+        from (select distinct authorisation from debits) named cross join lateral (
+            select u.authorisation, u.use from custody_authorisation_use u
             where u.authorisation = named.authorisation order by u.use desc limit 1
         ) newest
+        union all
+        select r.authorisation, case when probed.position <= last_position then probed.use else r.low end,
+            case when probed.position <= last_position then r.high else probed.use - 1 end, false
+        from reached r cross join lateral (
+            select u.use, u.position from custody_authorisation_use u
+            where u.authorisation = r.authorisation
+                and u.use = case when r.is_first then r.high else (r.low + r.high + 1) / 2 end limit 1
+        ) probed
+        where r.low < r.high
+    ), uses as (
+        -- And from there back to the one before the batch.
+        select newest.* from reached r cross join lateral (
+            select * from custody_authorisation_use u
+            where u.authorisation = r.authorisation and u.use = r.high limit 1
+        ) newest
+        where r.low = r.high
         union all
         select before.* from uses cross join lateral (
             select * from custody_authorisation_use u
