@@ -126,6 +126,14 @@ def parse_authorisation(text: str) -> AuthorisationNumber:
     return AuthorisationNumber(number)
 
 
+def row_number(text: str, prefix: str) -> int | None:
+    """The number in `brk_17` and the like, at most 18 digits; nothing where it is not of this form."""
+    digits = text.removeprefix(prefix)
+    if digits == text or len(digits) > 18 or not digits.isascii() or not digits.isdigit():
+        return None
+    return int(digits)
+
+
 def _digits(text: str, prefix: str) -> int:
     digits = text.removeprefix(prefix)
     if digits == text or len(digits) != 18 or not digits.isascii() or not digits.isdigit():
