@@ -8,7 +8,7 @@ and stays closed; only a control account at a bank may ever stand on the wrong s
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -30,6 +30,9 @@ BOOK_LOCK = 1952541804
 
 OPEN_MANY_MAX = 10_000
 """The most accounts opened in one transaction."""
+
+EXTERNAL_PAGE = 1_000
+"""How many external accounts are read at a time."""
 
 
 class Keep(Enum):
@@ -225,6 +228,20 @@ def accounts(
             "limit": limit,
         },
     )
+
+
+def external(db: Db, book: int, asset: str | None = None, *, page: int = EXTERNAL_PAGE) -> Iterator[Account]:
+    """Every external account of a book, by number, however many there are.
+
+    Raises `errors.BookUnknown` once it is read from.
+    """
+    after = 0
+    while True:
+        found = accounts(db, book, family=Family.EXTERNAL, asset=asset, after=after, limit=page)
+        yield from found
+        if len(found) < page:
+            return
+        after = found[-1].number
 
 
 def states(db: Db, number: int) -> Sequence[State]:

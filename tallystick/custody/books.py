@@ -9,7 +9,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 
 from django.db import connections, transaction
 
@@ -30,6 +30,14 @@ class Book:
     time_zone: str
     opened_at: datetime
     opened_by: str
+
+    def today(self, now: datetime) -> date:
+        """The day of the book at this moment."""
+        return now.astimezone(zoneinfo.ZoneInfo(self.time_zone)).date()
+
+    def midnight(self, day: date) -> datetime:
+        """The moment at which a day of the book begins."""
+        return datetime.combine(day, time(), zoneinfo.ZoneInfo(self.time_zone))
 
 
 @dataclass(frozen=True, slots=True)

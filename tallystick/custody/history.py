@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -244,6 +244,14 @@ def position_at(db: Db, book: int, time: datetime) -> int:
             [book, time],
         )
         return int((cursor.fetchone() or (0,))[0])
+
+
+def position_before(db: Db, book: int, moment: datetime) -> int:
+    """The last position recorded before a moment, such as a midnight. Raises as `position_at` does.
+
+    So that days, and months, follow one another without a gap and share no transfer.
+    """
+    return position_at(db, book, moment - timedelta(microseconds=1))
 
 
 def as_of(db: Db, book: int, *, at_position: int | None = None, at_time: datetime | None = None) -> int:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import Error, connections, transaction
 
-from tallystick.custody import accounts, errors, history, ledger, numbers
+from tallystick.custody import accounts, books, errors, history, ledger, numbers
 from tallystick.custody.accounts import NewAccount
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import Family, Side
@@ -261,6 +261,26 @@ def test_what_became_of_an_account_stays_on_record(people):
             cursor.execute(statement)
     with pytest.raises(errors.AccountUnknown):
         accounts.states(DB, people.wang + 9_000_000)
+
+
+def test_every_external_account_is_read_however_many_there_are(alone):
+    """Page after page, without one twice or one left out, of one asset or of all, and of no other book."""
+    dollars = accounts.NewAccount(family=Family.EXTERNAL, asset_code="USD", name="A bank", reference="USD")
+    euros = [
+        accounts.NewAccount(family=Family.EXTERNAL, asset_code="EUR", name="A bank", reference=f"EUR {n}")
+        for n in range(4)
+    ]
+    given = accounts.open_many(DB, BOOK, [dollars, *euros], actor=SIMULATION, now=OPENED)
+    books.open_book(DB, 2, "Another", actor=SIMULATION, now=OPENED)
+    accounts.open_account(
+        DB, 2, Family.EXTERNAL, "EUR", name="A bank", reference="EUR", actor=SIMULATION, now=OPENED
+    )
+    for page in (1, 2, 3, 1_000):
+        every = [each.number for each in accounts.external(DB, BOOK, page=page)]
+        assert every == sorted([alone.bank, *given])
+        assert [each.number for each in accounts.external(DB, BOOK, "EUR", page=page)] == given[1:]
+    with pytest.raises(errors.BookUnknown):
+        next(accounts.external(DB, 3))
 
 
 def test_accounts_are_found_by_what_is_known_of_them(alone):

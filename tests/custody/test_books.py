@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 import pytest
 
 from tallystick.custody import books, errors
@@ -50,6 +52,17 @@ def test_a_number_or_name_taken_is_refused_and_nothing_is_told(book_id, name):
     with pytest.raises(errors.BookExists):
         books.open_book(DB, book_id, name, actor=APPROVER, now=OPENED)
     assert len(log.events(DB, kind="custody.book_opened")) == 1
+
+
+def test_a_day_of_the_book_begins_at_its_own_midnight():
+    """Where it is already tomorrow, the book is there too; a day that clocks are put forward has 23 hours."""
+    shanghai = books.open_book(DB, 7, "Seven", actor=APPROVER, now=OPENED)
+    warsaw = books.open_book(DB, 8, "Eight", "Europe/Warsaw", actor=APPROVER, now=OPENED)
+    late = datetime(2026, 3, 28, 16, 0, tzinfo=UTC)
+    assert (shanghai.today(late), warsaw.today(late)) == (date(2026, 3, 29), date(2026, 3, 28))
+    assert shanghai.midnight(date(2026, 3, 29)) == late
+    assert warsaw.midnight(date(2026, 3, 29)) == datetime(2026, 3, 28, 23, 0, tzinfo=UTC)
+    assert warsaw.midnight(date(2026, 3, 30)) == datetime(2026, 3, 29, 22, 0, tzinfo=UTC)
 
 
 def test_operations_opens_no_book():

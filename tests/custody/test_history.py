@@ -77,6 +77,15 @@ def test_a_balance_is_read_now_and_as_of_every_position_and_time(people):
     assert wang(at_time=NOW + 9 * DAY) == wang()
 
 
+def test_the_position_before_a_moment_leaves_out_what_was_recorded_at_it(people):
+    """A month ends where the next begins: what is recorded at that very moment belongs to the next."""
+    assert history.position_before(DB, BOOK, NOW) == 0
+    assert history.position_before(DB, BOOK, NOW + DAY) == 2
+    assert history.position_before(DB, BOOK, NOW + DAY + timedelta(microseconds=1)) == 4
+    with pytest.raises(errors.TimeBeforeBook):
+        history.position_before(DB, BOOK, OPENED)
+
+
 def test_the_bank_grows_by_debits(people):
     bank = history.balance(DB, people.bank)
     assert (bank.balance_minor, bank.debits_posted, bank.credits_posted) == (86_00, 106_00, 20_00)
