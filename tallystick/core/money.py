@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from enum import StrEnum
 from fractions import Fraction
 from types import MappingProxyType
@@ -18,6 +18,9 @@ AMOUNT_MAX = 10**15
 
 BALANCE_MAX = 2**62
 """No account's turnover may pass this; PostgreSQL's bigint holds twice as much."""
+
+# More digits than any balance has. What does not fit is no amount, rather than one rounded or one of a million digits.
+_EXACT = Context(prec=40, Emin=-40, Emax=40, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class Rounding(StrEnum):
@@ -84,12 +87,11 @@ def rounded(value: Fraction, rounding: Rounding) -> int:
 def minor(text: str, scale: int) -> int:
     """`"1234.50"` at scale 2 is 123450. Raises `ValueError` where it is no amount or has too many decimals."""
     try:
-        value = Decimal(text)
-    except InvalidOperation:
+        shifted = Decimal(text).scaleb(scale, _EXACT)
+    except ArithmeticError:
         raise ValueError(f"{text!r} is not an amount") from None
-    if not value.is_finite():
+    if not shifted.is_finite():
         raise ValueError(f"{text!r} is not an amount")
-    shifted = value.scaleb(scale)
     if shifted != shifted.to_integral_value():
         raise ValueError(f"{text!r} has more than {scale} decimals")
     return int(shifted)

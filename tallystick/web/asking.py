@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -11,6 +12,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
+
+from tallystick.core import money
 
 T = TypeVar("T")
 
@@ -54,6 +57,18 @@ def posted_whole(request: HttpRequest, name: str) -> int | None:
     """A whole number from 0 up in a posted form, or nothing where it is none."""
     given = request.POST.get(name, "").strip()
     return int(given) if given.isascii() and given.isdigit() and len(given) <= 18 else None
+
+
+def amount(text: str, scale: int) -> int | None:
+    """What was typed as an amount in minor units, as people type it; nothing where it is none."""
+    plain = unicodedata.normalize("NFKC", text).strip().replace(",", "").replace(" ", "")
+    digits = plain.removeprefix("-")
+    if len(digits) > 20 or not digits.replace(".", "", 1).isdigit() or not digits.isascii():
+        return None
+    try:
+        return money.minor(plain, scale)
+    except ValueError:
+        return None
 
 
 def choice(request: HttpRequest, name: str, choices: Mapping[str, T]) -> T | None:

@@ -5,7 +5,6 @@ Promises: what is not theirs is answered exactly as what is not there.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +20,7 @@ from tallystick.custody.accounts import Account
 from tallystick.custody.holder_models import Capacity, Condition, HoldingRule
 from tallystick.identity import access
 from tallystick.identity.errors import AccessDenied
-from tallystick.web import words
+from tallystick.web import asking, words
 from tallystick.web.session import actor
 
 
@@ -107,12 +106,6 @@ def today(account: Account) -> date:
 
 
 def amount(text: str, account: Account) -> int | None:
-    """What was typed as an amount in minor units, as people type it; nothing where it is none."""
-    plain = unicodedata.normalize("NFKC", text).strip().replace(",", "").replace(" ", "")
-    if not plain or len(plain) > 20 or not plain.replace(".", "", 1).isdigit() or not plain.isascii():
-        return None
-    try:
-        minor = money.minor(plain, account.scale)
-    except ValueError:
-        return None
-    return minor if 1 <= minor <= money.AMOUNT_MAX else None
+    """What was typed as an amount that can be moved on this account; nothing where it is none."""
+    minor = asking.amount(text, account.scale)
+    return minor if minor is not None and 1 <= minor <= money.AMOUNT_MAX else None

@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from tallystick.core import money
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, books, errors
@@ -79,9 +78,8 @@ def ask(request: HttpRequest) -> HttpResponse:
     if seller is None or buyer is None:
         raise asking.Unreadable(_("Choose two of your accounts."))
     from_country, _sep, to_country = request.POST.get("corridor", "").partition("-")
-    try:
-        sold = money.minor(request.POST.get("amount", "").strip().replace(",", "")[:24], seller.scale)
-    except ValueError:
+    sold = asking.amount(request.POST.get("amount", ""), seller.scale)
+    if sold is None:
         messages.error(request, _("Give an amount such as 1000.00."))
         return redirect("my-exchange")
     try:

@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from tallystick.core import money
 from tallystick.core.db import APP
 from tallystick.custody import assets, books, history
 from tallystick.custody.liquidity import assessments, coverage, flows, limits, waiting
@@ -115,9 +114,11 @@ def set_limit(request: HttpRequest, book: int) -> HttpResponse:
     """Limit what may be withdrawn in a day, from a day on; an empty amount lifts the limit."""
     found = books.book(APP, book)
     asset = assets.asset(APP, request.POST.get("asset", "CNY")[:12])
-    given = request.POST.get("amount", "").strip().replace(",", "")[:24]
+    given = request.POST.get("amount", "").strip()
+    minor = asking.amount(given, asset.scale) if given else None
     try:
-        minor = money.minor(given, asset.scale) if given else None
+        if given and minor is None:
+            raise ValueError
         day = dt.date.fromisoformat(request.POST["from_day"]) if request.POST.get("from_day") else None
     except ValueError:
         raise asking.Unreadable(

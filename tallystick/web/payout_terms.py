@@ -12,13 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from tallystick.core import calendars, money
+from tallystick.core import calendars
 from tallystick.core.db import APP
 from tallystick.custody import accounts, books, errors, numbers
 from tallystick.custody.numbers import Family
 from tallystick.custody.payouts import bank_accounts, notices, terms
 from tallystick.identity import access, approvals
-from tallystick.web import payout_words
+from tallystick.web import asking, payout_words
 from tallystick.web.payouts import tried
 from tallystick.web.session import actor
 
@@ -46,7 +46,11 @@ def terms_page(request: HttpRequest, book: int) -> HttpResponse:
         "calendars": [(each.value, payout_words.CALENDARS[each]) for each in calendars.Calendar],
         "notice": notices.current(APP, book),
         "notices": notices.published(APP, book),
-        "waiting": [*approvals.pending(APP, kind=terms.KIND), *approvals.pending(APP, kind=notices.KIND)],
+        "waiting": [
+            each
+            for kind in (terms.KIND, notices.KIND)
+            for each in approvals.pending(APP, kind=kind, book=book)
+        ],
         "may_propose": access.allowed(who, "custody.propose_payout_terms"),
         "trail": [
             (found.name, reverse("overview", args=[book])),
@@ -141,12 +145,10 @@ def _account(text: str, book: int) -> int:
 
 
 def _minor(text: str, scale: int, field: str) -> int:
-    try:
-        return money.minor(text.strip().replace(",", ""), scale)
-    except ValueError:
-        raise errors.Malformed(
-            where="payout terms", field=field, expected="an amount such as 50000.00"
-        ) from None
+    minor = asking.amount(text, scale)
+    if minor is None:
+        raise errors.Malformed(where="payout terms", field=field, expected="an amount such as 50000.00")
+    return minor
 
 
 def _whole(text: str, field: str) -> int:

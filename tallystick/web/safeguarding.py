@@ -18,7 +18,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from tallystick.core import money, pdf
+from tallystick.core import pdf
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, assets, books, errors, numbers
@@ -343,12 +343,9 @@ def _declare(book: int, given: dict[str, str], **by: Any) -> None:
 
 def _leave_in(book: int, given: dict[str, str], **by: Any) -> None:
     asset = assets.asset(APP, given.get("asset", ""))
-    try:
-        amount = money.minor(given.get("amount", ""), asset.scale)
-    except ValueError:
-        raise errors.Malformed(
-            where=asset.code, field="amount", expected="an amount such as 1000.00"
-        ) from None
+    amount = asking.amount(given.get("amount", ""), asset.scale)
+    if amount is None:
+        raise errors.Malformed(where=asset.code, field="amount", expected="an amount such as 1000.00")
     arrangements.segregate_prudently(APP, book, asset.code, amount, reason=given.get("reason", ""), **by)
 
 

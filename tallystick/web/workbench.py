@@ -288,13 +288,12 @@ def _filters(
 
 
 def _minor(request: HttpRequest, name: str, scale: int) -> int | None:
-    given = asking.text(request, name).replace(",", "")
+    given = asking.text(request, name)
     if not given:
         return None
-    try:
-        found = money.minor(given, scale)
-    except ValueError:
-        raise asking.Unreadable(_("%(field)s must be an amount.") % {"field": name}) from None
+    found = asking.amount(given, scale)
+    if found is None:
+        raise asking.Unreadable(_("%(field)s must be an amount.") % {"field": name})
     return min(abs(found), money.BALANCE_MAX)
 
 

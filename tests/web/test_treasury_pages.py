@@ -121,7 +121,14 @@ def test_quote_consent_done(cast):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seller": "acc_000000000000000000"}, {"buyer": ""}, {"amount": "x"}, {"corridor": "??"}]
+    "change",
+    [
+        {"seller": "acc_000000000000000000"},
+        {"buyer": ""},
+        {"amount": "x"},
+        {"amount": "1e999999"},
+        {"corridor": "??"},
+    ],
 )
 def test_a_question_that_makes_no_sense_is_told_so(cast, change):
     """Somebody else's account, no amount, no corridor: an answer with a way back, never a fault."""

@@ -96,7 +96,8 @@ def test_the_list_is_filtered_and_adds_up(cast):
     assert run is not None
     assert sum(each.effect_minor for each in everything) == run.difference_minor
     assert "No case fits" in page(client, f"{BASE}/workbench/?from=999999999")
-    page(client, f"{BASE}/workbench/?from=abc", status=400)
+    for given in ("abc", "1e999999", "9" * 40):
+        page(client, f"{BASE}/workbench/?from={given}", status=400)
 
 
 def test_a_case_is_taken_noted_and_its_fix_posted_by_whoever_may(cast):
