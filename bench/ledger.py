@@ -1,9 +1,12 @@
 """How fast the ledger posts, beside pgbench's TPC-B and a raw COPY of the same rows.
 
-All on one embedded server with full durability, in a throw-away home: every figure is of this run. Rounds
-are interleaved and medians reported, because machines drift; the ratios are what to compare. Transfers
-carry everything a real one does: limits, idempotency, an authorisation consumed, both balances, account
-history, and the batch's event in the evidence outbox; the database's own checks are on.
+On embedded servers with full durability, in throw-away homes: every figure is of this run. Rounds are
+interleaved and medians reported, because machines drift; the ratios are what to compare. Transfers carry
+everything a real one does: limits, idempotency, an authorisation consumed, both balances, account history,
+and the batch's event in the evidence outbox; the database's own checks are on.
+
+Two homes, one after the other. In the first only the ledger's writer runs. The second is served as a house
+in operation is: web, posting process with its beat and its second look, and a continuous archive of WAL.
 """
 
 from __future__ import annotations
@@ -35,7 +38,10 @@ BATCH = 8_000
 ACCOUNTS = 10_000
 MILLION = 1_000_000
 CODE = 19  # transfer
-HTTP_BOOK, HOT, MILLION_BOOK, SECOND_BOOK, FIRST_BOOK = 5, 4, 3, 2, 1
+HOT, MILLION_BOOK, SECOND_BOOK, FIRST_BOOK = 4, 3, 2, 1
+
+Samples = dict[str, list[float]]
+Stages = dict[str, Callable[[], dict[str, float]]]
 
 
 def main() -> None:
@@ -43,6 +49,45 @@ def main() -> None:
     if options.worker:
         _worker(options)
         return
+    load = os.getloadavg()[0]
+    samples = _in_a_home(options, _served if options.served else _posted)
+    if options.served:
+        print(json.dumps(samples))
+        return
+    # Django is bound to one home for as long as a process lives.
+    served = subprocess.run(
+        [sys.executable, __file__, "--served", *sys.argv[1:]], stdout=subprocess.PIPE, check=True, text=True
+    )
+    samples |= json.loads(served.stdout)
+    figures = {name: statistics.median(values) for name, values in samples.items()}
+    result = {
+        "schema": "tallystick/bench-ledger/2",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "load_before": round(load, 2),
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        **{name: round(value, 2) for name, value in figures.items()},
+        **_ratios(samples),
+        "one_book_to_raw_copy": round(figures["one_book_tps"] / figures["raw_copy_rows_per_s"], 3),
+        "samples": {name: [round(value, 1) for value in values] for name, values in samples.items()},
+    }
+    print(json.dumps(result, indent=None if options.json else 2))
+
+
+def _ratios(samples: Samples) -> dict[str, float]:
+    """Each rate to pgbench's of the same round and home."""
+    ratios = {}
+    for name in samples:
+        if name.endswith("_tps") and not name.startswith("pgbench"):
+            peers = samples["pgbench_served_tps" if name in SERVED else "pgbench_tps"]
+            each = [mine / peer for mine, peer in zip(samples[name], peers, strict=True)]
+            ratios[f"{name.removesuffix('_tps')}_ratio"] = round(statistics.median(each), 2)
+    return ratios
+
+
+def _in_a_home(options: argparse.Namespace, measured: Callable[[argparse.Namespace], Samples]) -> Samples:
+    """What is measured on a server of its own, which is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-", dir=options.directory) as home:
         os.chmod(home, 0o755)
         os.environ["TALLYSTICK_HOME"] = home
@@ -50,12 +95,11 @@ def main() -> None:
             os.environ.pop(name, None)
         os.environ["TALLYSTICK_INSECURE_HTTP"] = "1"
         try:
-            result = _measured(options)
+            return measured(options)
         finally:
             from tallystick.core import postgres
 
             postgres.stop(os.environ)
-    print(json.dumps(result, indent=None if options.json else 2))
 
 
 def _options() -> argparse.Namespace:
@@ -66,6 +110,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-million", dest="million", action="store_false")
     parser.add_argument("--directory", help="where the throw-away home is made", default=None)
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--served", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--accounts", type=int, default=ACCOUNTS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -77,38 +122,69 @@ def _say(line: str) -> None:
 # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _measured(options: argparse.Namespace) -> dict[str, Any]:
+def _posted(options: argparse.Namespace) -> Samples:
+    """The ledger's writer in this process, and nothing beside it."""
+    administrator = _stood()
+    pgbench = _Pgbench(administrator)
+    for book in (FIRST_BOOK, SECOND_BOOK, HOT):
+        _say(f"opening book {book} with {ACCOUNTS} accounts")
+        _open_book(book, ACCOUNTS)
+    if options.million:
+        _say(f"opening book {MILLION_BOOK} with {MILLION} accounts")
+        _open_book(MILLION_BOOK, MILLION)
+    _settle(administrator)
+    seconds = options.seconds
+    stages: Stages = {
+        "pgbench": lambda: {"pgbench_tps": pgbench.tps(seconds)},
+        "one_book": lambda: _one_book(FIRST_BOOK, seconds, "one_book"),
+        "hot": lambda: _one_book(HOT, seconds, "one_book_hot", hot=True),
+        "raw_copy": lambda: {"raw_copy_rows_per_s": _raw_copy(administrator, seconds)},
+        "two_books": lambda: {"two_books_tps": _two_books(seconds)},
+        "singles_64": lambda: _singles(64, seconds, "singles_64"),
+        "singles": lambda: _singles(1_000, seconds, "singles"),
+    }
+    if options.million:
+        stages["million"] = lambda: _one_book(MILLION_BOOK, seconds, "million_accounts", accounts=MILLION)
+    return {"fdatasync_per_s": [_fsyncs()], **_rounds(options, stages)}
+
+
+SERVED = ("one_book_archived_tps", "http_batch_tps", "http_singles_tps")
+"""Rates that are measured where the house is in operation."""
+
+
+def _served(options: argparse.Namespace) -> Samples:
+    """A house in operation: a continuous archive, and for HTTP the web and the posting process."""
+    administrator = _stood()
+    pgbench = _Pgbench(administrator)
+    _say(f"opening book {FIRST_BOOK} with {ACCOUNTS} accounts")
+    _open_book(FIRST_BOOK, ACCOUNTS)
+    token = _token()
+    # From here on WAL is archived, and no base backup is due while something is measured.
+    _tallystick("backup")
+    _settle(administrator)
+    seconds = options.seconds
+    stages: Stages = {
+        "pgbench": lambda: {"pgbench_served_tps": pgbench.tps(seconds)},
+        "one_book": lambda: _archived(seconds),
+        "second_look": _second_look,
+        "http": lambda: _http(token, seconds),
+    }
+    return _rounds(options, stages)
+
+
+def _stood() -> str:
+    """A server of this home with every table; its administrator's address."""
     from tallystick.cli import ground
 
     server = ground.stand(quiet=True)
     _tallystick("migrate")
     sys.setswitchinterval(0.0005)
     assert server.administrator is not None
-    pgbench = _Pgbench(server.administrator)
-    for book in (FIRST_BOOK, SECOND_BOOK, HOT, HTTP_BOOK):
-        _say(f"opening book {book} with {ACCOUNTS} accounts")
-        _open_book(book, ACCOUNTS)
-    if options.million:
-        _say(f"opening book {MILLION_BOOK} with {MILLION} accounts")
-        _open_book(MILLION_BOOK, MILLION)
-    _settle(server.administrator)
+    return server.administrator
 
-    stages: dict[str, Callable[[], dict[str, float]]] = {
-        "pgbench": lambda: {"pgbench_tps": pgbench.tps(options.seconds)},
-        "one_book": lambda: _one_book(FIRST_BOOK, options.seconds, "one_book"),
-        "hot": lambda: _one_book(HOT, options.seconds, "one_book_hot", hot=True),
-        "raw_copy": lambda: {"raw_copy_rows_per_s": _raw_copy(server.administrator or "", options.seconds)},
-        "two_books": lambda: {"two_books_tps": _two_books(options.seconds)},
-        "singles_64": lambda: _singles(64, options.seconds, "singles_64"),
-        "singles": lambda: _singles(1_000, options.seconds, "singles"),
-        "second_look": lambda: _second_look(options.seconds),
-        "http": lambda: _http(options.seconds),
-    }
-    if options.million:
-        stages["million"] = lambda: _one_book(
-            MILLION_BOOK, options.seconds, "million_accounts", accounts=MILLION
-        )
-    samples: dict[str, list[float]] = {}
+
+def _rounds(options: argparse.Namespace, stages: Stages) -> Samples:
+    samples: Samples = {}
     for nth in range(options.rounds):
         for name, stage in stages.items():
             figures = stage()
@@ -119,27 +195,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
             for figure, value in figures.items():
                 samples.setdefault(figure, []).append(value)
     _close_writers()
-    figures = {name: statistics.median(values) for name, values in samples.items()}
-    rates = [name for name in figures if name.endswith("_tps") and name != "pgbench_tps"]
-    ratios = {
-        f"{name.removesuffix('_tps')}_ratio": statistics.median(
-            [mine / peer for mine, peer in zip(samples[name], samples["pgbench_tps"], strict=True)]
-        )
-        for name in rates
-    }
-    return {
-        "schema": "tallystick/bench-ledger/1",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "seconds": options.seconds,
-        "rounds": options.rounds,
-        "fdatasync_per_s": _fsyncs(),
-        **{name: round(value, 2) for name, value in figures.items()},
-        **{name: round(value, 2) for name, value in ratios.items()},
-        "one_book_to_raw_copy": round(figures["one_book_tps"] / figures["raw_copy_rows_per_s"], 3),
-        "samples": {name: [round(value, 1) for value in values] for name, values in samples.items()},
-    }
+    return samples
 
 
 def _tallystick(command: str) -> None:
@@ -523,23 +579,27 @@ def _singles(callers: int, seconds: float, name: str) -> dict[str, float]:
     }
 
 
-def _second_look(seconds: float) -> dict[str, float]:
-    """How fast bulk loads are compared with their transfers, after the fact, by the posting process's beat."""
+def _archived(seconds: float) -> dict[str, float]:
+    figures = _one_book(FIRST_BOOK, seconds, "one_book_archived")
+    return {"one_book_archived_tps": figures["one_book_archived_tps"]}
+
+
+def _second_look() -> dict[str, float]:
+    """How fast the bulk loads so far are compared with their transfers, as the posting process's beat does."""
     from tallystick.core.db import APP
     from tallystick.custody import checks
     from tallystick.custody.numbers import BookId
     from tallystick.pulse import ACTOR
 
-    global _COMPARED
-    start, began, done = time.perf_counter(), _COMPARED, 1
-    while done and time.perf_counter() - start < seconds:
-        done, _COMPARED = checks.advance(
-            APP, BookId(FIRST_BOOK), after=_COMPARED, actor=ACTOR, now=datetime.now(UTC), limit=1
-        )
-    return {"second_look_per_s": (_COMPARED - began) / (time.perf_counter() - start)}
+    start, began = time.perf_counter(), _COMPARED.get(FIRST_BOOK, 0)
+    done, to = 1, began
+    while done:
+        done, to = checks.advance(APP, BookId(FIRST_BOOK), after=to, actor=ACTOR, now=datetime.now(UTC))
+    _COMPARED[FIRST_BOOK] = to
+    return {"second_look_per_s": (to - began) / (time.perf_counter() - start)}
 
 
-_COMPARED = 0
+_COMPARED: dict[int, int] = {}
 
 
 # ── over HTTP ────────────────────────────────────────────────────────────────────────────────────────────
@@ -547,11 +607,12 @@ _COMPARED = 0
 _SERVER: dict[str, Any] = {}
 
 
-def _http(seconds: float) -> dict[str, float]:
+def _http(token: str, seconds: float) -> dict[str, float]:
     """The batch endpoint, 1,000 a call, 4 connections; and singles, 32 connections: server processes and all."""
     _close_writers()
-    _serve()
+    _serve(token)
     try:
+        _http_load(1, connections=4, size=1_000)  # a fresh process learns the accounts first
         return {
             "http_batch_tps": _http_load(seconds, connections=4, size=1_000),
             "http_singles_tps": _http_load(max(seconds / 2, 1), connections=32, size=1),
@@ -561,12 +622,8 @@ def _http(seconds: float) -> dict[str, float]:
         _SERVER["process"].wait(timeout=60)
 
 
-def _serve() -> None:
+def _serve(token: str) -> None:
     """Start the real server, web worker and posting process, and wait until it is ready."""
-    if "token" not in _SERVER:
-        _SERVER["token"] = _token()
-        # The first base backup is due at once: let it not fall into a measurement.
-        _tallystick("backup")
     process = subprocess.Popen(
         [sys.executable, "-m", "tallystick", "serve", "--port", "0", "--threads", "8"],
         cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
@@ -577,7 +634,7 @@ def _serve() -> None:
     for line in process.stderr:
         said.append(line)
         if found := re.search(r"Ready at https?://([^/:]+):(\d+)/", line):
-            _SERVER.update(process=process, host=found[1], port=int(found[2]))
+            _SERVER.update(token=token, process=process, host=found[1], port=int(found[2]))
             # What it says from here on is nobody's: read it, so that it never waits for a reader.
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return
@@ -617,10 +674,10 @@ def _http_caller(posted: list[int], nth: int, end: float, size: int) -> None:
     from tallystick.custody import numbers, transfers
 
     rng = np.random.default_rng([nth, time.time_ns()])
-    base, serials = _client_base(HTTP_BOOK), HTTP_BOOK * 10**7
+    base, serials = _client_base(FIRST_BOOK), FIRST_BOOK * 10**7
     connection = http.client.HTTPConnection(_SERVER["host"], _SERVER["port"], timeout=60)
     headers = {"Authorization": f"Bearer {_SERVER['token']}", "Content-Type": "application/json"}
-    path = f"/api/v1/books/{HTTP_BOOK}/transfer" + ("" if size == 1 else "s")
+    path = f"/api/v1/books/{FIRST_BOOK}/transfer" + ("" if size == 1 else "s")
     while time.perf_counter() < end:
         requests = [
             {
