@@ -92,8 +92,6 @@ Times = _array("Times", ">i8", 1184, 1185)
 Uuids = _array("Uuids", "V16", 2950, 2951)
 ARRAYS: tuple[type[Array], ...] = (Int2s, Int4s, Int8s, Dates, Times, Uuids)
 
-_NONE = Int8s.of(())
-
 
 @dataclass(frozen=True, slots=True)
 class Copied:
@@ -131,17 +129,14 @@ def copied(judgement: Judgement, book: int) -> Copied:
 def called(judgement: Judgement, book: int) -> Called:
     """The same as arrays: what costs a little more a row, and much less a transaction."""
     columns = _columns(judgement)
-    fixed, nullable, given = (
-        columns.fixed,
-        columns.nullable,
-        [bool(columns.given[:, nth].any()) for nth in range(len(_NULLABLE))],
-    )
-    settled, reverses, chain = (
-        Int8s.of(nullable[name]) if is_given else _NONE
-        for name, is_given in zip(
-            ("pending_position", "reverses_position", "chain_position"), given[1:4], strict=True
+    fixed, given = columns.fixed, columns.given
+    # In the order `_NULLABLE` has them; 0 stands for NULL, and an array of none for a column of NULLs.
+    optional = [
+        (Int2s if kind == ">i2" else Int8s).of(
+            np.where(given[:, nth], columns.nullable[name], 0) if given[:, nth].any() else ()
         )
-    )
+        for nth, (name, kind) in enumerate(_NULLABLE)
+    ]
     entries = _entries(judgement, columns)
     uses = _uses(judgement, columns, book)
     parameters = (
@@ -154,13 +149,7 @@ def called(judgement: Judgement, book: int) -> Called:
         Int8s.of(fixed["amount_minor"]),
         Dates.of(fixed["value_date"]),
         Times.of(fixed["at"]),
-        Int8s.of(nullable["authorisation"]) if given[0] else _NONE,
-        settled,
-        reverses,
-        chain,
-        Int8s.of(np.where(columns.given[:, 4], nullable["expires_at"], 0)) if given[4] else _NONE,
-        Int2s.of(nullable["balancing"] if given[5] else ()),
-        Int8s.of(nullable["asked_minor"]) if given[6] else _NONE,
+        *optional,
         *(None if column is None else list(column) for column in columns.texts),
         *(Int8s.of(entries[:, nth]) for nth in range(6)),
         Int8s.of(uses[:, 0]),
