@@ -256,7 +256,7 @@ def _of(book: int, case: str) -> cases.Case:
 
 def _approval(book: int, text: str) -> int:
     found = approvals.approval(APP, int(text.removeprefix("apr_")))
-    if found.state.get("book") != book:
+    if found.book != book:
         raise identity.ApprovalUnknown(approval=text)
     return found.id
 

@@ -228,7 +228,7 @@ def propose(
     before = holders.standing(db, found).condition
     _judge(found, before, condition, reason, document, representative)
     told = state(account, before, condition, reason=reason, document=document, representative=representative)
-    return approvals.propose(db, KIND, found.text, told, actor=actor, now=now)
+    return approvals.propose(db, KIND, found.text, told, book=found.book, actor=actor, now=now)
 
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Change:
@@ -238,9 +238,7 @@ def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Change:
     With an estate its representative is recorded as the one who signs.
     """
     access.require(db, actor, approvals.KINDS[KIND].check)
-    proposed = approvals.approval(db, approval_id)
-    if proposed.kind != KIND:
-        raise errors.ProposalOfOtherKind(approval=proposed.reference)
+    proposed = approvals.of_kind(db, approval_id, KIND)
     told = {name: str(value) for name, value in proposed.state.items()}
     number = numbers.parse_account(told["account"])
     with transaction.atomic(using=db):

@@ -428,10 +428,6 @@ class QuoteClosed(Refusal):
 # ── of deposits and of who holds an account ──────────────────────────────────────────────────────────────
 
 
-class ProposalOfOtherKind(Refusal):
-    """The proposal {approval} is about something else."""
-
-
 class AnnouncementsTooMany(Refusal):
     """{most} announced deposits have not arrived yet: wait for one of them, or for its last day to pass."""
 

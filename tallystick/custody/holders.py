@@ -334,15 +334,13 @@ def propose(
     _judge(found, rule, parties, document, reason)
     before = standing(db, found).holding
     told = state(account, rule, parties, document, reason, before.version)
-    return approvals.propose(db, KIND, found.text, told, actor=actor, now=now)
+    return approvals.propose(db, KIND, found.text, told, book=found.book, actor=actor, now=now)
 
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Holding:
     """Approve a proposed holding; it holds from now on. Raises what `approvals.approve` does."""
     access.require(db, actor, approvals.KINDS[KIND].check)
-    proposed = approvals.approval(db, approval_id)
-    if proposed.kind != KIND:
-        raise errors.ProposalOfOtherKind(approval=proposed.reference)
+    proposed = approvals.of_kind(db, approval_id, KIND)
     told = proposed.state
     number = numbers.parse_account(str(told["account"]))
     parties = _parties(told["parties"])

@@ -169,16 +169,21 @@ def propose(db: Db, details: Details, *, note: str = "", actor: Actor, now: date
     before = of_account(db, details.bank_account)
     told = state(details, before.id if before else None)
     return approvals.propose(
-        db, KIND, numbers.account_text(details.bank_account), told, note=note, actor=actor, now=now
+        db,
+        KIND,
+        numbers.account_text(details.bank_account),
+        told,
+        book=numbers.book_of(details.bank_account),
+        note=note,
+        actor=actor,
+        now=now,
     )
 
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Held:
     """Approve proposed details; they hold from now on. Raises what `approvals.approve` does."""
     access.require(db, actor, approvals.KINDS[KIND].check)
-    proposed = approvals.approval(db, approval_id)
-    if proposed.kind != KIND:
-        raise errors.ProposalOfOtherKind(approval=proposed.reference)
+    proposed = approvals.of_kind(db, approval_id, KIND)
     details = _details(proposed.state)
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:

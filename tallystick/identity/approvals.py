@@ -9,7 +9,8 @@ To put an action under four eyes:
 1. Add its kind to `KINDS`, with the permission to propose it and the permission to decide on it, and both
    permissions to `access.PERMISSIONS`.
 2. `propose` with the *state*: everything that would matter to the checker (amount, payee, version of what
-   is changed …) as a canonical payload, without what is secret: it is shown to whoever decides.
+   is changed …) as a canonical payload, without what is secret: it is shown to whoever decides; and with
+   the book it is about, so that the book's pages find it.
 3. `approve` with the state read afresh in the same transaction, under the lock that keeps it still; then
    act, and store the approval's id beside what was done under a unique constraint: so that it is used
    once. Or act later, on `approved(…)` with the state of that moment.
@@ -88,6 +89,7 @@ class Approval:
     id: ApprovalId
     kind: str
     subject: str
+    book: int | None
     state_text: str
     digest: bytes
     note: str
@@ -121,9 +123,9 @@ def reference(approval_id: int) -> str:
     return f"apr_{approval_id}"
 
 
-def digest_of(kind: str, subject: str, state: canonical.Payload) -> bytes:
-    """What an approval binds: SHA-256 over the kind, the subject and the state's canonical JSON."""
-    return _digest(kind, subject, canonical.text(state))
+def digest_of(kind: str, subject: str, book: int | None, state: canonical.Payload) -> bytes:
+    """What an approval binds: SHA-256 over the kind, the subject, the book and the state's canonical JSON."""
+    return _digest(kind, subject, book, canonical.text(state))
 
 
 def refusal_to_decide(approval: Approval, actor: Actor) -> Refusal | None:
@@ -155,22 +157,39 @@ def approval(db: Db, approval_id: int) -> Approval:
     raise errors.ApprovalUnknown(approval=reference(approval_id))
 
 
+def of_kind(db: Db, approval_id: int, kind: str) -> Approval:
+    """The proposal of this number, for an action on this kind of thing.
+
+    Raises `errors.ApprovalUnknown` or `ProposalOfOtherKind`.
+    """
+    found = approval(db, approval_id)
+    if found.kind != kind:
+        raise errors.ProposalOfOtherKind(approval=found.reference)
+    return found
+
+
 def pending(
-    db: Db, *, kind: str | None = None, subject: str | None = None, after: int = 0, limit: int = 200
+    db: Db,
+    *,
+    kind: str | None = None,
+    subject: str | None = None,
+    book: int | None = None,
+    after: int = 0,
+    limit: int = 200,
 ) -> list[Approval]:
-    """Open proposals, the oldest first; `after` continues a page."""
+    """Open proposals, the oldest first, of every book or of one; `after` continues a page."""
     return _approvals(
         db,
         "where d.approval_id is null and a.id > %s and (%s::text is null or a.kind = %s)"
-        " and (%s::text is null or a.subject = %s) order by a.id limit %s",
-        [after, kind, kind, subject, subject, limit],
+        " and (%s::text is null or a.subject = %s) and (%s::int is null or a.book = %s) order by a.id limit %s",
+        [after, kind, kind, subject, subject, book, book, limit],
     )
 
 
 def approved(db: Db, kind: str, subject: str, state: canonical.Payload) -> Approval | None:
     """The approval that stands for exactly this state: the newest proposal's, and no earlier one's."""
     for found in _newest(db, kind, subject):
-        if found.outcome == Outcome.APPROVED and found.digest == digest_of(kind, subject, state):
+        if found.outcome == Outcome.APPROVED and found.digest == digest_of(kind, subject, found.book, state):
             return found
     return None
 
@@ -189,6 +208,7 @@ def propose(
     subject: str,
     state: canonical.Payload,
     *,
+    book: int | None = None,
     owner: str | None = None,
     note: str = "",
     actor: Actor,
@@ -196,8 +216,8 @@ def propose(
 ) -> ApprovalId:
     """Propose that another person approves this kind of thing for this subject, in this state.
 
-    `owner` is the client whose thing it is, where a client may propose it. Raises
-    `errors.ProposalMalformed`, or `errors.ProposalOpen` where one waits already.
+    `book` is the one it is about, where it is about one; `owner` the client whose thing it is, where a client
+    may propose it. Raises `errors.ProposalMalformed`, or `errors.ProposalOpen` where one waits already.
     """
     access.require(db, actor, KINDS[kind].make, owner=owner)
     text = canonical.text(state)
@@ -221,7 +241,8 @@ def propose(
             subject=subject,
             number=tables.Approval.objects.using(db).filter(kind=kind, subject=subject).count() + 1,
             state=text,
-            digest=_digest(kind, subject, text),
+            book=book,
+            digest=_digest(kind, subject, book, text),
             note=note,
             made_by=actor.id,
             at=now,
@@ -245,7 +266,7 @@ def approve(db: Db, approval_id: int, state: canonical.Payload, *, actor: Actor,
     """
     with transaction.atomic(using=db):
         proposed = _to_decide(db, approval_id, actor)
-        seen = digest_of(proposed.kind, proposed.subject, state)
+        seen = digest_of(proposed.kind, proposed.subject, proposed.book, state)
         stands = seen == proposed.digest
         outcome = Outcome.APPROVED if stands else Outcome.VOID
         _decide(db, proposed, outcome, seen=seen, reason="", actor=actor, now=now)
@@ -283,9 +304,8 @@ def void(
     authority away and never gives any.
     """
     assert connections[db].in_atomic_block, "a proposal ends in the transaction of what changed its subject"
-    seen = digest_of(kind, subject, state)
     for found in pending(db, kind=kind, subject=subject):
-        if found.digest != seen:
+        if found.digest != (seen := digest_of(kind, subject, found.book, state)):
             _decide(db, found, Outcome.VOID, seen=seen, reason=reason, actor=actor, now=now)
             return True
     return False
@@ -294,7 +314,7 @@ def void(
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _SELECT = """
-select a.id, a.kind, a.subject, a.state, a.digest, a.note, a.made_by, a.at, d.outcome, d.decided_by, d.at,
+select a.id, a.kind, a.subject, a.book, a.state, a.digest, a.note, a.made_by, a.at, d.outcome, d.decided_by, d.at,
     coalesce(d.reason, '')
 from identity_approval a left join identity_approval_decision d on d.approval_id = a.id
 """
@@ -305,7 +325,7 @@ def _approvals(db: Db, rest: str, parameters: Sequence[str | int | None]) -> lis
         cursor.execute(f"{_SELECT} {rest}", parameters)
         found = [list(row) for row in cursor.fetchall()]
     for row in found:
-        row[4], row[8] = bytes(row[4]), None if row[8] is None else Outcome(row[8])
+        row[5], row[9] = bytes(row[5]), None if row[9] is None else Outcome(row[9])
     return [Approval(*row) for row in found]
 
 
@@ -369,14 +389,16 @@ def _told(told: Approval) -> canonical.Payload:
         "approval": told.reference,
         "kind": told.kind,
         "subject": told.subject,
+        "book": told.book,
         "digest": told.digest.hex(),
         "made_by": told.made_by,
         "reason": told.reason,
     }
 
 
-def _digest(kind: str, subject: str, state_text: str) -> bytes:
-    told = b"\0".join(part.encode() for part in (kind, subject, state_text))
+def _digest(kind: str, subject: str, book: int | None, state_text: str) -> bytes:
+    about = "" if book is None else str(book)
+    told = b"\0".join(part.encode() for part in (kind, subject, about, state_text))
     return hashlib.sha256(_DIGEST_PREFIX + told).digest()
 
 

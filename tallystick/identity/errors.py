@@ -86,6 +86,10 @@ class ApprovalUnknown(Refusal):
     """There is no proposal {approval}."""
 
 
+class ProposalOfOtherKind(Refusal):
+    """The proposal {approval} is about something else."""
+
+
 class DeciderNotAPerson(Refusal):
     """A proposal is decided by a person, never by a process of the system."""
 

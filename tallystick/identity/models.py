@@ -188,9 +188,12 @@ class Approval(models.Model):
     id = models.BigAutoField(primary_key=True, db_comment="shown outside as apr_ and this number")
     kind = models.CharField(max_length=80, db_comment="what is proposed: a row of approvals.KINDS")
     subject = models.CharField(max_length=200, db_comment="what it is proposed for, by its id outside")
+    book = models.IntegerField(null=True, db_comment="the book it is about, where it is about one")
     number = models.IntegerField(db_comment="the how many-th proposal of this kind for this subject, from 1")
     state = models.TextField(db_comment="canonical JSON (RFC 8785) of what is to be approved")
-    digest = models.BinaryField(db_comment="SHA-256 over kind, subject and state: what an approval binds")
+    digest = models.BinaryField(
+        db_comment="SHA-256 over kind, subject, book and state: what an approval binds"
+    )
     note = models.CharField(max_length=500, blank=True, db_comment="the maker's word to the checker")
     made_by = models.CharField(max_length=80, db_comment="the maker: usr_… or system:…")
     at = models.DateTimeField(db_comment="when it was proposed, as the action was told")

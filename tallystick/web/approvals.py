@@ -143,11 +143,10 @@ def _url(each: Approval) -> str:
         return reverse("payout", args=[payout.book, payout.id])
     if each.kind in _HERE:
         return ""
-    book = _book(each)
     route = _ROUTES.get(each.kind)
-    if route is None or book is None:
+    if route is None or each.book is None:
         return ""
-    return reverse(route, args=[book])
+    return reverse(route, args=[each.book])
 
 
 _ROUTES: Mapping[str, str] = {
@@ -160,15 +159,3 @@ _ROUTES: Mapping[str, str] = {
     "custody.close_day": "closing",
     "custody.reopen_day": "closing",
 }
-
-
-def _book(each: Approval) -> int | None:
-    """The book a proposal is about, by what its state names."""
-    told = each.state.get("book")
-    if isinstance(told, int):
-        return told
-    for name in ("account", "bank_account", "debit_account"):
-        text = each.state.get(name)
-        if isinstance(text, str) and text.startswith("acc_"):
-            return numbers.book_of(numbers.parse_account(text))
-    return None

@@ -99,7 +99,7 @@ def decide(request: HttpRequest, book: int, approval: int) -> HttpResponse:
     access.require(APP, actor(request), "custody.read_ledger")
     proposed = approvals.approval(APP, approval)
     back = "pay-in-details" if proposed.kind == pay_in.KIND else "holders"
-    if request.method != "POST" or proposed.kind not in KINDS or _book_of(proposed) != book:
+    if request.method != "POST" or proposed.kind not in KINDS or proposed.book != book:
         return redirect(back, book=book)
     who, now = actor(request), timezone.now()
     approve: Mapping[str, Callable[..., object]] = {
@@ -230,20 +230,17 @@ def _pending(
     request: HttpRequest, book: int, *kinds: str, subject: str | None = None
 ) -> list[dict[str, Any]]:
     """Proposals of a book that wait, each with what this reader may do about it."""
-    found = []
-    for kind in kinds:
-        for each in approvals.pending(APP, kind=kind, subject=subject):
-            if _book_of(each) == book:
-                found.append(
-                    {
-                        "approval": each,
-                        "what": words.PROPOSALS[kind],
-                        "told": _told(each),
-                        "may_decide": approvals.refusal_to_decide(each, actor(request)) is None,
-                        "is_mine": each.made_by == actor(request).id,
-                    }
-                )
-    return found
+    return [
+        {
+            "approval": each,
+            "what": words.PROPOSALS[kind],
+            "told": _told(each),
+            "may_decide": approvals.refusal_to_decide(each, actor(request)) is None,
+            "is_mine": each.made_by == actor(request).id,
+        }
+        for kind in kinds
+        for each in approvals.pending(APP, kind=kind, subject=subject, book=book)
+    ]
 
 
 def _told(proposed: Approval) -> list[tuple[str, str]]:
@@ -262,11 +259,6 @@ def _told(proposed: Approval) -> list[tuple[str, str]]:
             spelled = words.CONDITIONS.get(text) or words.RULES.get(text) or text
             found.append((str(words.FIELDS.get(name, name)), str(spelled)))
     return found
-
-
-def _book_of(proposed: Approval) -> int:
-    """The book of the account that a proposal of ours is about."""
-    return numbers.book_of(numbers.parse_account(proposed.subject))
 
 
 def _account(book: int, text: str) -> Account:

@@ -52,8 +52,8 @@ def queue(request: HttpRequest, book: int) -> HttpResponse:
         "chosen": chosen,
         "waiting": [
             (payout, approval, decision_refusal(approval, who))
-            for approval in approvals.pending(APP, kind=orders.KIND, limit=PAGE)
-            if (payout := _of(approval, book)) is not None and payout.status == _S.PENDING
+            for approval in approvals.pending(APP, kind=orders.KIND, book=book, limit=PAGE)
+            if (payout := _of(approval)).status == _S.PENDING
         ],
         "contradictions": reports.contradictions(APP, book),
         "stuck": postings.refused(APP, book),
@@ -183,6 +183,5 @@ def _status(payout: Payout) -> tuple[str, str]:
     return str(payout_words.STATUSES[payout.status]), payout_words.SHADES.get(payout.status, "")
 
 
-def _of(approval: Approval, book: int) -> Payout | None:
-    payout = orders.payout(APP, int(approval.subject.removeprefix("pay_")))
-    return payout if payout.book == book else None
+def _of(approval: Approval) -> Payout:
+    return orders.payout(APP, int(approval.subject.removeprefix("pay_")))

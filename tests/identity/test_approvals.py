@@ -139,6 +139,23 @@ def test_one_open_proposal_for_a_kind_and_subject():
     assert [each.outcome for each in approvals.past(APP, KIND, "pay_1")] == [Outcome.WITHDRAWN, None]
 
 
+def test_the_proposals_of_a_book_are_found_behind_those_of_others():
+    """However many wait in other books: a page of one book is not filled by another's."""
+    for i in range(3):
+        propose(f"pay_{i}", book=2)
+    mine = propose("pay_9", book=1)
+    assert [each.id for each in approvals.pending(APP, book=1, limit=1)] == [mine]
+    assert approvals.approve(APP, mine, STATE, actor=LI, now=LATER).book == 1
+    assert len(approvals.pending(APP, limit=10)) == 3
+
+
+def test_a_proposal_of_another_kind_is_none_of_this_one():
+    approval = propose()
+    assert approvals.of_kind(APP, approval, KIND).id == approval
+    with pytest.raises(errors.ProposalOfOtherKind):
+        approvals.of_kind(APP, approval, "custody.close_day")
+
+
 def test_only_the_maker_withdraws():
     approval = propose()
     with pytest.raises(errors.ProposalOfAnother):
@@ -187,8 +204,8 @@ def test_of_several_who_propose_or_decide_at_once_one_does():
 # ── the database's own word ──────────────────────────────────────────────────────────────────────────────
 
 INSERT = """
-insert into identity_approval (kind, subject, number, state, digest, note, made_by, at)
-select kind, subject, number + %s, state, digest, note, made_by, at from identity_approval
+insert into identity_approval (kind, subject, book, number, state, digest, note, made_by, at)
+select kind, subject, book, number + %s, state, digest, note, made_by, at from identity_approval
 """
 DECIDE = """
 insert into identity_approval_decision
@@ -234,9 +251,11 @@ def test_the_database_keeps_one_open_and_binds_state_to_digest(by_hand):
     forged = INSERT.replace(
         "state, digest, note, made_by, at from", "'{\"a\":1}', digest, note, made_by, at from"
     )
+    moved = INSERT.replace("select kind, subject, book,", "select kind, subject, 7,")
     by_hand.execute(DECIDE.format(seen="digest"), ("approved", None, "", "usr_13"))
-    with pytest.raises(pg.CheckViolation, match="identity_approval_bound"):
-        by_hand.execute(forged, (1,))
+    for bent in (forged, moved):
+        with pytest.raises(pg.CheckViolation, match="identity_approval_bound"):
+            by_hand.execute(bent, (1,))
     by_hand.execute(INSERT, (1,))
 
 

@@ -144,13 +144,14 @@ def propose(db: Db, book: int, en: str, zh: str, *, actor: Actor, now: datetime)
     for field, text in (("en", en), ("zh", zh)):
         if not 1 <= len(text.strip()) <= len(text) <= TEXT_MAX:
             raise errors.Malformed(where="payout notice", field=field, expected=f"1 to {TEXT_MAX} characters")
-    return approvals.propose(db, KIND, f"book {book}", _state(db, book, en, zh), actor=actor, now=now)
+    return approvals.propose(
+        db, KIND, f"book {book}", _state(db, book, en, zh), book=book, actor=actor, now=now
+    )
 
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Notice:
     """Publish a proposed version: from now on every client acknowledges it before their next order."""
-    proposed = approvals.approval(db, approval_id)
-    assert proposed.kind == KIND, "an approval of a payout notice"
+    proposed = approvals.of_kind(db, approval_id, KIND)
     book, en, zh = int(str(proposed.state["book"])), str(proposed.state["en"]), str(proposed.state["zh"])
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:

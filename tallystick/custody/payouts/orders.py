@@ -397,6 +397,7 @@ def _order(
             KIND,
             asked.reference,
             state(asked),
+            book=asked.book,
             owner=actor.customer_number or asked.owner,
             actor=actor,
             now=now,

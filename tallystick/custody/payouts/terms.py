@@ -138,6 +138,7 @@ def propose(db: Db, new: NewTerms, *, note: str = "", actor: Actor, now: dt.date
         KIND,
         _subject(new.bank_account),
         state(new, _held(db, new.bank_account)),
+        book=numbers.book_of(new.bank_account),
         note=note,
         actor=actor,
         now=now,
@@ -146,8 +147,7 @@ def propose(db: Db, new: NewTerms, *, note: str = "", actor: Actor, now: dt.date
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Terms:
     """Approve proposed terms: they hold from now on. Raises what `approvals.approve` does."""
-    proposed = approvals.approval(db, approval_id)
-    assert proposed.kind == KIND, "an approval of payout terms"
+    proposed = approvals.of_kind(db, approval_id, KIND)
     new = _of_state(proposed.state)
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:

@@ -260,7 +260,7 @@ def propose_sign_off(db: Db, proof_id: str, *, note: str = "", actor: Actor, now
     access.require(db, actor, approvals.KINDS[SIGN_OFF].make)
     _require_newest(db, found)
     proposed = approvals.propose(
-        db, SIGN_OFF, found.id, sign_off_state(found), note=note, actor=actor, now=now
+        db, SIGN_OFF, found.id, sign_off_state(found), book=found.book, note=note, actor=actor, now=now
     )
     return approvals.approval(db, proposed)
 

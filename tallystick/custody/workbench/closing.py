@@ -279,8 +279,7 @@ def calendar(db: Db, book: int, start: dt.date, end: dt.date, *, now: dt.datetim
 
 def proposals(db: Db, book: int) -> Sequence[Approval]:
     """Closings and reopenings of a book that wait for the second person."""
-    waiting = [*approvals.pending(db, kind=CLOSE), *approvals.pending(db, kind=REOPEN)]
-    return [each for each in waiting if each.state.get("book") == book]
+    return [each for kind in (CLOSE, REOPEN) for each in approvals.pending(db, kind=kind, book=book)]
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -292,16 +291,16 @@ def prepare(db: Db, book: int, day: dt.date, *, actor: Actor, now: dt.datetime) 
     with transaction.atomic(using=db):
         _lock(db, book)
         found = _closable(db, book, day, now)
-        return approvals.propose(db, CLOSE, found.subject, found.state, actor=actor, now=now)
+        return approvals.propose(db, CLOSE, found.subject, found.state, book=book, actor=actor, now=now)
 
 
 def sign(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Day:
     """Sign a day as the second of two: it is closed. What was signed first must still be so.
 
-    Raises `errors.ProposalOfOtherKind`, what `refusal` tells, and what `approvals.approve` does.
+    Raises what `refusal` tells, and what `approvals.of_kind` and `approve` do.
     """
     access.require(db, actor, "custody.sign_close")
-    proposed = _proposal(db, approval_id, CLOSE)
+    proposed = approvals.of_kind(db, approval_id, CLOSE)
     book, day = int(str(proposed.state["book"])), dt.date.fromisoformat(str(proposed.state["day"]))
     with transaction.atomic(using=db):
         _lock(db, book)
@@ -337,14 +336,14 @@ def prepare_reopening(
         _lock(db, book)
         last = _reopenable(db, book, day)
         return approvals.propose(
-            db, REOPEN, subject(book, day), _reopening(last, reason), actor=actor, now=now
+            db, REOPEN, subject(book, day), _reopening(last, reason), book=book, actor=actor, now=now
         )
 
 
 def reopen(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Day:
     """Open the last closed day again, as the second of two: a new row of it, with the reason."""
     access.require(db, actor, "custody.sign_close")
-    proposed = _proposal(db, approval_id, REOPEN)
+    proposed = approvals.of_kind(db, approval_id, REOPEN)
     book, day = int(str(proposed.state["book"])), dt.date.fromisoformat(str(proposed.state["day"]))
     reason = str(proposed.state["reason"])
     with transaction.atomic(using=db):
@@ -409,13 +408,6 @@ def _reopening(last: Day, reason: str) -> dict[str, canonical.Value]:
         "sha256": last.sha256.hex(),
         "reason": reason,
     }
-
-
-def _proposal(db: Db, approval_id: int, kind: str) -> Approval:
-    found = approvals.approval(db, approval_id)
-    if found.kind != kind:
-        raise errors.ProposalOfOtherKind(approval=found.reference)
-    return found
 
 
 def _closed_before(db: Db, book: int, day: dt.date) -> Day | None:

@@ -143,8 +143,7 @@ def matches(db: Db, bank_account: int, *, limit: int = 100) -> Sequence[Match]:
 
 def proposals(db: Db, book: int) -> Sequence[Approval]:
     """Matches and undoings of a book that wait for the second person."""
-    waiting = [*approvals.pending(db, kind=MATCH), *approvals.pending(db, kind=UNDO)]
-    return [each for each in waiting if each.state.get("book") == book]
+    return [each for kind in (MATCH, UNDO) for each in approvals.pending(db, kind=kind, book=book)]
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,16 +169,17 @@ def propose(
                 raise errors.MatchLineProposed(line=taken[0], approval=waiting.reference)
         state = _state(db, account, lines, reason)
         # The subject is the match's first line: two proposals for one line are one subject.
-        return approvals.propose(db, MATCH, f"{account.text} {lines[0].key}", state, actor=actor, now=now)
+        subject = f"{account.text} {lines[0].key}"
+        return approvals.propose(db, MATCH, subject, state, book=account.book, actor=actor, now=now)
 
 
 def approve(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Match:
     """Approve a proposed match, as the second of two. What was proposed must still be so.
 
-    Raises `errors.ProposalOfOtherKind`, what `propose` does, and what `approvals.approve` does.
+    Raises what `propose` does, and what `approvals.of_kind` and `approve` do.
     """
     access.require(db, actor, "custody.approve_match")
-    proposed = _proposal(db, approval_id, MATCH)
+    proposed = approvals.of_kind(db, approval_id, MATCH)
     account = accounts.account(db, numbers.parse_account(str(proposed.state["bank_account"])))
     reason = str(proposed.state["reason"])
     with transaction.atomic(using=db):
@@ -218,7 +218,8 @@ def propose_undoing(db: Db, match_id: str, reason: str, *, actor: Actor, now: dt
     access.require(db, actor, "custody.propose_match")
     _says(reason)
     found = _standing(db, match_id)
-    return approvals.propose(db, UNDO, found.id, _undoing(found, reason), actor=actor, now=now)
+    told = _undoing(found, reason)
+    return approvals.propose(db, UNDO, found.id, told, book=found.book, actor=actor, now=now)
 
 
 def undo(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Match:
@@ -228,7 +229,7 @@ def undo(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Match:
     there if it should not have been.
     """
     access.require(db, actor, "custody.approve_match")
-    proposed = _proposal(db, approval_id, UNDO)
+    proposed = approvals.of_kind(db, approval_id, UNDO)
     reason = str(proposed.state["reason"])
     with transaction.atomic(using=db):
         found = _standing(db, proposed.subject)
@@ -310,13 +311,6 @@ def _keys(proposed: Approval) -> list[str]:
     lines = proposed.state.get("lines", [])
     assert isinstance(lines, list), "a proposed match lists its lines"
     return [str(each["line"]) for each in lines if isinstance(each, dict)]
-
-
-def _proposal(db: Db, approval_id: int, kind: str) -> Approval:
-    found = approvals.approval(db, approval_id)
-    if found.kind != kind:
-        raise errors.ProposalOfOtherKind(approval=found.reference)
-    return found
 
 
 def _standing(db: Db, match_id: str) -> Match:

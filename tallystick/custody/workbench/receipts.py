@@ -107,7 +107,7 @@ def candidates(db: Db, found: Receipt) -> Sequence[owners.Candidate]:
 
 def returning(db: Db, book: int) -> Sequence[Approval]:
     """Returns of a book that wait for the second person."""
-    return [each for each in approvals.pending(db, kind=RETURN) if each.state.get("book") == book]
+    return approvals.pending(db, kind=RETURN, book=book)
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,17 +166,20 @@ def propose_return(
     found = _in_suspense(db, book, position)
     _fits(found, reason)
     return approvals.propose(
-        db, RETURN, f"book {book} position {position}", _state(db, found, reason), actor=actor, now=now
+        db,
+        RETURN,
+        f"book {book} position {position}",
+        _state(db, found, reason),
+        book=book,
+        actor=actor,
+        now=now,
     )
 
 
 def approve_return(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> str:
     """Send a receipt back, as the second of two; the transfer's id. Asked again, it is posted once."""
     access.require(db, actor, "custody.approve_return")
-    proposed = approvals.approval(db, approval_id)
-    if proposed.kind != RETURN:
-        raise errors.ProposalOfOtherKind(approval=proposed.reference)
-    state = proposed.state
+    state = approvals.of_kind(db, approval_id, RETURN).state
     found = _in_suspense(db, int(str(state["book"])), int(str(state["position"])))
     reason = str(state["reason"])
     with transaction.atomic(using=db):

@@ -8,7 +8,8 @@ GUARDS = """
 -- What is kept for display is what the digest binds.
 alter table identity_approval add constraint identity_approval_bound check (
     digest = sha256('tallystick.approval/v1'::bytea || '\\x00'::bytea || convert_to(kind, 'UTF8') || '\\x00'::bytea
-        || convert_to(subject, 'UTF8') || '\\x00'::bytea || convert_to(state, 'UTF8'))
+        || convert_to(subject, 'UTF8') || '\\x00'::bytea || convert_to(coalesce(book::text, ''), 'UTF8')
+        || '\\x00'::bytea || convert_to(state, 'UTF8'))
 );
 
 -- A decision names its proposal's maker and digest truly, so that its row constraint (decided by another than
@@ -75,6 +76,10 @@ class Migration(migrations.Migration):
                     models.CharField(db_comment="what it is proposed for, by its id outside", max_length=200),
                 ),
                 (
+                    "book",
+                    models.IntegerField(db_comment="the book it is about, where it is about one", null=True),
+                ),
+                (
                     "number",
                     models.IntegerField(
                         db_comment="the how many-th proposal of this kind for this subject, from 1"
@@ -84,7 +89,7 @@ class Migration(migrations.Migration):
                 (
                     "digest",
                     models.BinaryField(
-                        db_comment="SHA-256 over kind, subject and state: what an approval binds"
+                        db_comment="SHA-256 over kind, subject, book and state: what an approval binds"
                     ),
                 ),
                 (
