@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -56,7 +57,10 @@ def posting() -> None:
 
 
 def _beat(stopping: threading.Event, writers: InProcess) -> None:
-    """Beat for every book; at once again while something was done, but posting comes first."""
+    """Beat for every book; at once again while something was done, but posting comes first.
+
+    No book waits for another: what stops or fails in one is told, and the next one has its turn.
+    """
     from django.db import connection
 
     from tallystick.core import db as databases
@@ -65,17 +69,22 @@ def _beat(stopping: threading.Event, writers: InProcess) -> None:
     from tallystick.custody.numbers import BookId
     from tallystick.pulse import Pulse
 
-    pulse = Pulse()
+    pulse = Pulse(time.monotonic)
     while not stopping.is_set():
         done = 0
         try:
-            for book in Book.objects.using(databases.APP).values_list("id", flat=True):
-                done += pulse.beat(databases.APP, BookId(book), datetime.now(UTC))
-        except PostingStopped as stopped:
-            _LOG.warning("the beat waits: %s", stopped.state)
+            books = list(Book.objects.using(databases.APP).values_list("id", flat=True))
         except Exception:
             # The beat must not end with one bad turn: it is told, and the next turn tries again.
-            _LOG.exception("a beat failed")
+            _LOG.exception("the books could not be read")
+            books = []
+        for book in books:
+            try:
+                done += pulse.beat(databases.APP, BookId(book), datetime.now(UTC))
+            except PostingStopped as stopped:
+                _LOG.warning("the beat of book %s waits: %s", book, stopped.state)
+            except Exception:
+                _LOG.exception("a beat of book %s failed", book)
         connection.close_if_unusable_or_obsolete()
         if not done or writers.is_busy:
             stopping.wait(BEAT_SECONDS)

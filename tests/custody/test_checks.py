@@ -76,7 +76,7 @@ def test_what_was_compared_is_not_read_again_and_what_comes_later_is(ledger_data
 
 
 def test_the_pulse_looks_once_at_each_bulk_load(ledger_database, people):
-    pulse = Pulse()
+    pulse = Pulse(lambda: 0.0)
     pulse.beat(DB, BOOK, NOW)
     loaded(ledger_database, people, more=1)
     while pulse.beat(DB, BOOK, NOW):
