@@ -13,12 +13,16 @@ from pydantic import BaseModel, Field
 
 from tallystick.api import door, reach, words
 from tallystick.core.db import APP
-from tallystick.custody import accounts, history, numbers
+from tallystick.custody import accounts, history, holders, numbers
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import Side
+from tallystick.identity import access
 from tallystick.identity.access import Actor
 
 router = Router(tags=["Accounts"])
+
+HELD_MAX = 10_000
+"""The most accounts that one customer is listed."""
 
 
 class Account(BaseModel):
@@ -53,7 +57,7 @@ class NewAccount(words.Body):
     """An account to open. Other limits than its family's own take the right to set limits."""
 
     family: words.FamilyName
-    asset: Annotated[str, Field(pattern="^[A-Z][A-Z0-9]{2,11}$")]
+    asset: words.AssetCode
     owner: Annotated[str, Field(max_length=64)] = ""
     name: Annotated[str, Field(min_length=1, max_length=120)]
     reference: Annotated[str, Field(min_length=1, max_length=64)]
@@ -182,13 +186,15 @@ class Wanted(words.Page):
 
 @router.get("/books/{book}/accounts", response=Accounts, summary="List accounts")
 def list_accounts(request: HttpRequest, book: words.BookNumber, query: Query[Wanted]) -> object:
-    """For a customer: their own."""
+    """For a customer: their own, and those they hold with others."""
+    actor = door.actor(request)
+    owner = reach.owner(APP, query.owner, actor=actor)
     found = accounts.accounts(
         APP,
         book,
         family=None if query.family is None else words.family(query.family),
         asset=query.asset,
-        owner=reach.owner(APP, query.owner, actor=door.actor(request)),
+        **_whose(owner, actor),
         status=None if query.status is None else AccountStatus(query.status),
         search=_searchable(query.search),
         after=0 if query.after is None else words.account(query.after),
@@ -295,6 +301,14 @@ def list_lines(request: HttpRequest, account: words.AccountId, query: Query[word
         "to_position": to,
         "next_after": lines[-1].position if len(lines) == query.limit else None,
     }
+
+
+def _whose(owner: str | None, actor: Actor) -> dict[str, Any]:
+    """Which accounts are listed: to staff by their owner, to a customer those they stand behind today."""
+    if access.allowed(actor, reach.LEDGER):
+        return {"owner": owner}
+    assert owner is not None, "whoever does not read the ledger has a customer number"
+    return {"among": [each.number for each in holders.accounts_of(APP, owner, limit=HELD_MAX)]}
 
 
 def _searchable(text: str | None) -> str | None:

@@ -67,7 +67,7 @@ class NewAsset(words.Body):
     """An asset to define. A currency of ISO 4217 has the number and scale of the standard."""
 
     number: Annotated[int, Field(ge=0, le=numbers.ASSET_MAX)]
-    code: Annotated[str, Field(pattern="^[A-Z][A-Z0-9]{2,11}$")]
+    code: words.AssetCode
     scale: Annotated[int, Field(ge=0, le=assets.SCALE_MAX)]
     name: Annotated[str, Field(min_length=1, max_length=120)]
 

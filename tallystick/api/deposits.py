@@ -14,13 +14,9 @@ from pydantic import BaseModel, Field
 from tallystick.api import door, reach, words
 from tallystick.core.db import APP
 from tallystick.custody import books, deposits, numbers, pay_in, pay_references
-from tallystick.custody.errors import Malformed
 from tallystick.identity import approvals
 
 router = Router(tags=["Deposits"])
-
-DayText = Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-03-02"])]
-ApprovalId = Annotated[str, Field(pattern="^apr_[0-9]{1,18}$", examples=["apr_1"])]
 
 
 class PayInBank(BaseModel):
@@ -84,17 +80,11 @@ class NewDetails(words.Body):
     account_number: Annotated[str, Field(min_length=4, max_length=34)]
     bank_name: Annotated[str, Field(min_length=1, max_length=140)]
     bank_code: Annotated[str, Field(max_length=35)] = ""
-    takes_from: DayText = Field(description="lines booked before this day are left alone")
+    takes_from: words.Day = Field(description="lines booked before this day are left alone")
     suspense_account: words.AccountId | None = Field(
         None, description="where money goes that names no owner; null: left to the reconciliation"
     )
     is_open: bool = True
-
-
-class Proposed(BaseModel):
-    """The proposal that waits for a second person."""
-
-    approval: ApprovalId
 
 
 class PayInDetails(BaseModel):
@@ -168,13 +158,9 @@ def announce(request: HttpRequest, account: words.AccountId, payload: NewAnnounc
     return Status(201, {"announcement": name})
 
 
-@router.post("/pay-in-details", response={201: Proposed}, summary="Propose bank details to pay in to")
+@router.post("/pay-in-details", response={201: words.Proposed}, summary="Propose bank details to pay in to")
 def propose_details(request: HttpRequest, payload: NewDetails) -> object:
     """Approved by another person: on the page, or at `/pay-in-details/{approval}/approve`."""
-    try:
-        takes_from = date.fromisoformat(payload.takes_from)
-    except ValueError:
-        raise Malformed(where="details", field="takes_from", expected="a day") from None
     suspense = payload.suspense_account
     proposed = pay_in.propose(
         APP,
@@ -184,7 +170,7 @@ def propose_details(request: HttpRequest, payload: NewDetails) -> object:
             account_number=payload.account_number,
             bank_name=payload.bank_name,
             bank_code=payload.bank_code,
-            takes_from=takes_from,
+            takes_from=payload.takes_from,
             suspense_account=None if suspense is None else words.account(suspense),
             is_open=payload.is_open,
         ),
@@ -197,9 +183,9 @@ def propose_details(request: HttpRequest, payload: NewDetails) -> object:
 @router.post(
     "/pay-in-details/{approval}/approve", response=PayInDetails, summary="Approve proposed bank details"
 )
-def approve_details(request: HttpRequest, approval: ApprovalId) -> object:
+def approve_details(request: HttpRequest, approval: words.ApprovalId) -> object:
     """By another person than the proposer; they hold from now on."""
-    held = pay_in.approve(APP, approval_number(approval), actor=door.actor(request), now=timezone.now())
+    held = pay_in.approve(APP, words.approval(approval), actor=door.actor(request), now=timezone.now())
     return {
         "bank_account": numbers.account_text(held.details.bank_account),
         "holder_name": held.details.holder_name,
@@ -208,8 +194,3 @@ def approve_details(request: HttpRequest, approval: ApprovalId) -> object:
         "at": held.at,
         "actor": held.actor,
     }
-
-
-def approval_number(text: str) -> int:
-    """The number in an address's `apr_…`."""
-    return int(text.removeprefix("apr_"))

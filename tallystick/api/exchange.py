@@ -11,13 +11,11 @@ from ninja import Router, Status
 from pydantic import BaseModel, Field
 
 from tallystick.api import door, reach, words
-from tallystick.api.liquidity import AssetCode
 from tallystick.core.db import APP
 from tallystick.core.money import BALANCE_MAX
 from tallystick.custody import books, errors, numbers
 from tallystick.custody.cross_border import corridors, quotes, rates
 from tallystick.custody.cross_border.quotes import Quoted
-from tallystick.custody.liquidity import flows
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
@@ -50,8 +48,8 @@ class Rates(BaseModel):
 class NewRate(words.Body):
     """A rate to record."""
 
-    base: AssetCode
-    quoted: AssetCode
+    base: words.AssetCode
+    quoted: words.AssetCode
     rate: Annotated[str, Field(max_length=32, examples=["0.1391"])]
     source: Annotated[str, Field(min_length=1, max_length=140)]
     as_of: words.Moment
@@ -86,8 +84,8 @@ class NewCorridor(words.Body):
 
     from_country: Country
     to_country: Country
-    sold: AssetCode
-    bought: AssetCode
+    sold: words.AssetCode
+    bought: words.AssetCode
     allowed: bool
     per_transfer_minor: Most | None = None
     per_period_minor: Most | None = None
@@ -166,7 +164,7 @@ def record_rate(request: HttpRequest, payload: NewRate) -> object:
 @router.get("/books/{book}/corridors", response=Corridors, summary="List the corridors")
 def list_corridors(request: HttpRequest, book: words.BookNumber) -> object:
     reach.ledger(APP, actor=door.actor(request))
-    today = flows.today_of(books.book(APP, book), timezone.now())
+    today = books.book(APP, book).today(timezone.now())
     return {"corridors": [_corridor(each) for each in corridors.corridors(APP, book, today)]}
 
 
@@ -175,7 +173,7 @@ def set_corridor(request: HttpRequest, book: words.BookNumber, payload: NewCorri
     """It holds from today on."""
     actor, now = door.actor(request), timezone.now()
     access.require(APP, actor, "custody.set_corridor")
-    terms = corridors.Terms(**payload.model_dump(), from_day=flows.today_of(books.book(APP, book), now))
+    terms = corridors.Terms(**payload.model_dump(), from_day=books.book(APP, book).today(now))
     return Status(201, _corridor(corridors.set_rule(APP, book, terms, actor=actor, now=now)))
 
 
@@ -208,16 +206,15 @@ def consent(request: HttpRequest, quote: QuoteId) -> object:
     actor, now = door.actor(request), timezone.now()
     access.require(APP, actor, "custody.authorise", owner=actor.customer_number)
     _reached(quote, actor)
-    agreed = quotes.consent(APP, quote, actor=actor, now=now)
-    quotes.advance(APP, agreed.book, actor=Actor.system("pulse"), now=now)
-    return Status(201, _quote(quotes.quote(APP, quote, now=now)))
+    quotes.consent(APP, quote, actor=actor, now=now)
+    return Status(201, _quote(quotes.follow(APP, quote, actor=Actor.system("pulse"), now=now)))
 
 
 def _reached(quote: str, actor: Actor) -> Quoted:
     """The quote, for somebody who may see it. Raises `errors.QuoteUnknown`."""
     access.require(APP, actor, reach.OWN, owner=actor.customer_number)
     found = quotes.quote(APP, quote, now=timezone.now())
-    if not access.allowed(actor, reach.OWN, owner=found.owner):
+    if not reach.holds(APP, found.seller, actor=actor):
         raise errors.QuoteUnknown(quote=quote)
     return found
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ninja import Router, Status
 from pydantic import BaseModel, Field
 
-from tallystick.api import deposits, door, reach, words
+from tallystick.api import door, reach, words
 from tallystick.core.db import APP
 from tallystick.custody import accounts, conditions, holders
 from tallystick.custody.holder_models import Capacity, Condition, HoldingRule
@@ -84,7 +84,7 @@ def show_holders(request: HttpRequest, account: words.AccountId) -> object:
 
 
 @router.post(
-    "/accounts/{account}/holders", response={201: deposits.Proposed}, summary="Propose who holds an account"
+    "/accounts/{account}/holders", response={201: words.Proposed}, summary="Propose who holds an account"
 )
 def propose_holders(request: HttpRequest, account: words.AccountId, payload: NewHolders) -> object:
     actor = door.actor(request)
@@ -103,16 +103,16 @@ def propose_holders(request: HttpRequest, account: words.AccountId, payload: New
 
 
 @router.post("/holders/{approval}/approve", response=Holders, summary="Approve proposed holders")
-def approve_holders(request: HttpRequest, approval: deposits.ApprovalId) -> object:
+def approve_holders(request: HttpRequest, approval: words.ApprovalId) -> object:
     """By another person than the proposer; they hold from now on."""
     actor = door.actor(request)
-    held = holders.approve(APP, deposits.approval_number(approval), actor=actor, now=timezone.now())
+    held = holders.approve(APP, words.approval(approval), actor=actor, now=timezone.now())
     return _told(accounts.account(APP, held.account))
 
 
 @router.post(
     "/accounts/{account}/conditions",
-    response={201: deposits.Proposed},
+    response={201: words.Proposed},
     summary="Propose a death, an estate, or the way back",
 )
 def propose_condition(request: HttpRequest, account: words.AccountId, payload: NewCondition) -> object:
@@ -132,10 +132,10 @@ def propose_condition(request: HttpRequest, account: words.AccountId, payload: N
 
 
 @router.post("/conditions/{approval}/approve", response=Holders, summary="Approve a proposed condition")
-def approve_condition(request: HttpRequest, approval: deposits.ApprovalId) -> object:
+def approve_condition(request: HttpRequest, approval: words.ApprovalId) -> object:
     """By another person than the proposer; it holds from the next transfer on."""
     actor = door.actor(request)
-    change = conditions.approve(APP, deposits.approval_number(approval), actor=actor, now=timezone.now())
+    change = conditions.approve(APP, words.approval(approval), actor=actor, now=timezone.now())
     return _told(accounts.account(APP, change.account))
 
 

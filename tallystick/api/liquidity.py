@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -18,19 +18,17 @@ from tallystick.custody.liquidity.assessments import Assessment
 
 router = Router(tags=["Liquidity"])
 
-AssetCode = Annotated[str, Field(pattern="^[A-Z][A-Z0-9]{2,11}$", examples=["CNY"])]
-
 
 class OfAsset(BaseModel):
     """In one asset."""
 
-    asset: AssetCode = "CNY"
+    asset: words.AssetCode = "CNY"
 
 
 class NewForecast(words.Body):
     """A forecast to make and keep."""
 
-    asset: AssetCode = "CNY"
+    asset: words.AssetCode = "CNY"
 
 
 class Forecast(BaseModel):

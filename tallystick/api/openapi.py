@@ -6,14 +6,17 @@ decoder and encoder use, so that neither can say anything else than what is done
 
 from __future__ import annotations
 
+import collections
 import copy
 import functools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from ninja import NinjaAPI
+from pydantic import BaseModel
 
 from tallystick import __version__
 from tallystick.api import bodies, posting, problems
@@ -98,7 +101,9 @@ def document(api: NinjaAPI) -> Json:
 def _document(api: NinjaAPI) -> Json:
     generated: Json = copy.deepcopy(dict(api.get_openapi_schema(path_prefix="")))
     schemas: Json = generated["components"]["schemas"]
-    schemas.update(_components())
+    added = _components()
+    assert not schemas.keys() & added.keys(), "what is described by hand has names of its own"
+    schemas.update(added)
     paths: Json = generated["paths"]
     for place, operations in _posting_paths().items():
         paths.setdefault(place, {}).update(operations)
@@ -108,6 +113,7 @@ def _document(api: NinjaAPI) -> Json:
     for schema in schemas.values():
         _tidied(schema)
     schemas = _named(paths, schemas)
+    _require_distinct(schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -294,6 +300,21 @@ def _named(paths: Json, schemas: Json) -> Json:
         found |= wanted
         wanted = {inner for name in wanted for inner in _references(schemas[name])} - found
     return {name: schema for name, schema in schemas.items() if name in found}
+
+
+def _require_distinct(schemas: Json) -> None:
+    """The generator keeps one form of each name: of two, whichever it met last would tell of both."""
+    named = collections.Counter(kind.__name__ for kind in _kinds(BaseModel))
+    twice = {name for name in schemas if named[name] > 1}
+    assert not twice, f"two models share a name: {twice}"
+
+
+def _kinds(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Every model of ours that is derived from this one."""
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith("tallystick.api."):
+            yield kind
+        yield from _kinds(kind)
 
 
 def _references(part: object) -> set[str]:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 
 from tallystick.api import door, reach, words
 from tallystick.core.db import APP
-from tallystick.custody import assets, errors
+from tallystick.custody import assets, errors, holders
 from tallystick.custody.numbers import account_text, authorisation_text
-from tallystick.custody.payout_models import PayoutStatus
+from tallystick.custody.payout_models import BankAccountStatus, PayoutStatus
 from tallystick.custody.payouts import bank_accounts, batches, notices, orders, steps
 from tallystick.identity import access
 from tallystick.identity.access import Actor
@@ -70,7 +70,7 @@ class Payout(BaseModel):
     asked_by: str
 
 
-class Step(BaseModel):
+class PayoutStep(BaseModel):
     """One status it had."""
 
     number: int
@@ -85,7 +85,7 @@ class Step(BaseModel):
 class PayoutInFull(Payout):
     """A payout with every step of its way."""
 
-    steps: list[Step]
+    steps: list[PayoutStep]
 
 
 class Payouts(BaseModel):
@@ -281,12 +281,15 @@ def decline(request: HttpRequest, payout: PayoutId, payload: Why) -> object:
 
 @router.get("/accounts/{account}/bank-accounts", response=BankAccounts, summary="Where a client's payouts go")
 def list_bank_accounts(request: HttpRequest, account: words.AccountId) -> object:
+    """Of everybody to whom the account's money may be paid."""
     found = reach.account(APP, words.account(account), actor=door.actor(request))
-    return {
-        "bank_accounts": [
-            _bank_account(each) for each in bank_accounts.of_owner(APP, found.book, found.owner)
-        ]
-    }
+    held = [
+        each
+        for owner in sorted(holders.payees(holders.standing(APP, found)))
+        for each in bank_accounts.of_owner(APP, found.book, owner)
+    ]
+    held.sort(key=lambda each: each.status == BankAccountStatus.CLOSED)
+    return {"bank_accounts": [_bank_account(each) for each in held]}
 
 
 @router.post("/accounts/{account}/bank-accounts", response={201: BankAccount}, summary="Bind a bank account")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from tallystick.api import door, words
 from tallystick.core.db import APP
@@ -21,26 +20,6 @@ router = Router(tags=["Safeguarding"])
 
 ResultName = Literal["compliant", "undetermined", "breach"]
 ProofId = Annotated[str, Field(pattern="^sgp_[0-9]{1,18}$", examples=["sgp_17"])]
-
-
-def _day(given: object) -> object:
-    """Only the plain form: no time, no number of seconds."""
-    if isinstance(given, str) and re.fullmatch(r"(199\d|20\d\d|21\d\d)-\d\d-\d\d", given):
-        return date.fromisoformat(given)
-    raise ValueError("must be a day such as 2026-03-01")
-
-
-Day = Annotated[
-    date,
-    BeforeValidator(_day, json_schema_input_type=str),
-    Field(
-        json_schema_extra={
-            "type": "string",
-            "format": "date",
-            "pattern": r"^(199\d|20\d\d|21\d\d)-\d\d-\d\d$",
-        }
-    ),
-]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -90,7 +69,7 @@ class Proofs(BaseModel):
 class NewProof(words.Body):
     """The day to prove; it must be over."""
 
-    day: Day
+    day: words.Day
 
 
 class Sign(words.Body):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from tallystick.api import door, reach, words
 from tallystick.core.db import APP
@@ -127,22 +127,6 @@ class Flow(BaseModel):
     undone: list[FlowUndone]
 
 
-def _day(given: object) -> object:
-    if isinstance(given, str):
-        try:
-            return date.fromisoformat(given)
-        except ValueError:
-            raise ValueError("must be a day such as 2026-03-01") from None
-    return given
-
-
-Day = Annotated[
-    date,
-    BeforeValidator(_day),
-    Field(json_schema_extra={"type": "string", "format": "date"}),
-]
-
-
 class Wanted(BaseModel):
     """Which part of the account's life: by positions or by days of its book."""
 
@@ -151,8 +135,10 @@ class Wanted(BaseModel):
     )
     after: words.Position | None = Field(None, description="what is posted after this position")
     to_position: words.Position | None = Field(None, description="up to this position; left out: up to now")
-    first_day: Day | None = Field(None, description="from this day on; not together with positions")
-    last_day: Day | None = Field(None, description="up to and with this day; not together with positions")
+    first_day: words.Day | None = Field(None, description="from this day on; not together with positions")
+    last_day: words.Day | None = Field(
+        None, description="up to and with this day; not together with positions"
+    )
     nodes: Annotated[int, Field(ge=2, le=flow.NODES_MAX)] = Field(
         flow.NODES, description="how many sources and uses are told one by one; the smaller rest by kinds"
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -24,6 +24,7 @@ _DIGITS = re.compile(r"0|[1-9][0-9]{0,18}")
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_DAY = r"^(199[0-9]|20[0-9]{2}|21[0-9]{2})-[0-9]{2}-[0-9]{2}$"
 _EARLIEST, _LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -45,6 +46,13 @@ def _moment(given: object) -> object:
         if _EARLIEST <= found < _LATEST:
             return found
     raise ValueError("must be a time with its zone between 1990 and 2200, such as 2026-03-01T09:30:00+08:00")
+
+
+def _day(given: object) -> object:
+    """Only the plain form: no time, no number of seconds."""
+    if isinstance(given, str) and re.fullmatch(_DAY[1:-1], given):
+        return date.fromisoformat(given)
+    raise ValueError("must be a day between 1990 and 2199, such as 2026-03-01")
 
 
 def _code(given: str) -> str:
@@ -72,6 +80,13 @@ Moment = Annotated[
         json_schema_extra={"type": "string", "format": "date-time"},
     ),
 ]
+Day = Annotated[
+    date,
+    BeforeValidator(_day, json_schema_input_type=str),
+    Field(json_schema_extra={"type": "string", "format": "date", "pattern": _DAY}),
+]
+ApprovalId = Annotated[str, Field(pattern="^apr_[0-9]{1,18}$", examples=["apr_1"])]
+AssetCode = Annotated[str, Field(pattern="^[A-Z][A-Z0-9]{2,11}$", examples=["CNY"])]
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX, description="whole minor units of the asset")]
 Limit_ = Annotated[int, Field(ge=0, le=BALANCE_MAX)]
 FamilyName = Literal["client", "own", "external", "suspense"]
@@ -86,6 +101,12 @@ class Body(BaseModel):
     """What is sent: nothing loosely, and nothing unknown."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Proposed(BaseModel):
+    """The proposal that waits for a second person."""
+
+    approval: ApprovalId
 
 
 class AsOf(BaseModel):
@@ -151,6 +172,13 @@ def authorisation(text: str) -> AuthorisationNumber:
         return numbers.parse_authorisation(text)
     except ValueError:
         raise errors.AuthorisationNotFound(authorisation=text) from None
+
+
+def approval(text: str) -> int:
+    """The number in an address's `apr_…`, whose form was checked before."""
+    number = numbers.row_number(text, "apr_")
+    assert number is not None, "the form of an address is checked before"
+    return number
 
 
 def book_id(number: int) -> BookId:

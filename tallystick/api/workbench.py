@@ -26,7 +26,6 @@ KindName = Literal[
 ]
 StateName = Literal["open", "in_progress", "resolved"]
 CaseId = Annotated[str, Field(pattern="^brk_[0-9]{1,18}$", examples=["brk_17"])]
-ApprovalId = Annotated[str, Field(pattern="^apr_[0-9]{1,18}$", examples=["apr_4"])]
 LineKey = Annotated[str, Field(pattern="^(line|position):[0-9]{1,18}$", examples=["line:12", "position:34"])]
 Whole = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(words._number)]
 Note = Annotated[str, Field(min_length=1, max_length=cases.NOTE_MAX, pattern=r"^[^\x00]*\S[^\x00]*$")]
@@ -57,7 +56,7 @@ class Cases(BaseModel):
     next_after: int | None = Field(description="send back as `after` for the next page; null: there is none")
 
 
-class Step(BaseModel):
+class CaseStep(BaseModel):
     """Something that happened to a case."""
 
     act: str
@@ -91,7 +90,7 @@ class CaseWhole(Case):
     """A case with its proposed fix and its history."""
 
     fix: list[Fix]
-    steps: list[Step]
+    steps: list[CaseStep]
 
 
 class CasesQuery(words.Page):
@@ -127,12 +126,6 @@ class NewMatch(words.Body):
     bank_account: words.AccountId
     lines: Annotated[list[LineKey], Field(min_length=2, max_length=matches.LINES_MAX)]
     reason: words.Reason
-
-
-class Proposed(BaseModel):
-    """What waits for the second person."""
-
-    approval: str
 
 
 class Check(BaseModel):
@@ -208,7 +201,7 @@ def fix_case(request: HttpRequest, book: words.BookNumber, case: CaseId, payload
     return {"transfer": done.transfer, "refusal": done.refusal}
 
 
-@router.post("/books/{book}/matches", response={201: Proposed}, summary="Propose a match by hand")
+@router.post("/books/{book}/matches", response={201: words.Proposed}, summary="Propose a match by hand")
 def propose_match(request: HttpRequest, book: words.BookNumber, payload: NewMatch) -> object:
     actor = door.actor(request)
     access.require(APP, actor, "custody.propose_match")
@@ -217,8 +210,10 @@ def propose_match(request: HttpRequest, book: words.BookNumber, payload: NewMatc
     return Status(201, {"approval": approvals.reference(made)})
 
 
-@router.post("/books/{book}/matches/{approval}/approve", response=Proposed, summary="Approve a match by hand")
-def approve_match(request: HttpRequest, book: words.BookNumber, approval: ApprovalId) -> object:
+@router.post(
+    "/books/{book}/matches/{approval}/approve", response=words.Proposed, summary="Approve a match by hand"
+)
+def approve_match(request: HttpRequest, book: words.BookNumber, approval: words.ApprovalId) -> object:
     actor = door.actor(request)
     access.require(APP, actor, "custody.approve_match")
     number = _approval(book, approval)
@@ -227,20 +222,24 @@ def approve_match(request: HttpRequest, book: words.BookNumber, approval: Approv
 
 
 @router.get("/books/{book}/days/{day}", response=Day, summary="A day of a book: closed, or as it stands")
-def show_day(request: HttpRequest, book: words.BookNumber, day: date) -> object:
+def show_day(request: HttpRequest, book: words.BookNumber, day: words.Day) -> object:
     access.require(APP, door.actor(request), "custody.read_statements")
     books.book(APP, book)
     return _day(book, day)
 
 
-@router.post("/books/{book}/days/{day}/prepare", response={201: Proposed}, summary="Sign a day as the first")
-def prepare_day(request: HttpRequest, book: words.BookNumber, day: date) -> object:
+@router.post(
+    "/books/{book}/days/{day}/prepare", response={201: words.Proposed}, summary="Sign a day as the first"
+)
+def prepare_day(request: HttpRequest, book: words.BookNumber, day: words.Day) -> object:
     made = closing.prepare(APP, book, day, actor=door.actor(request), now=timezone.now())
     return Status(201, {"approval": approvals.reference(made)})
 
 
 @router.post("/books/{book}/days/{day}/close/{approval}", response=Day, summary="Sign a day as the second")
-def close_day(request: HttpRequest, book: words.BookNumber, day: date, approval: ApprovalId) -> object:
+def close_day(
+    request: HttpRequest, book: words.BookNumber, day: words.Day, approval: words.ApprovalId
+) -> object:
     actor = door.actor(request)
     access.require(APP, actor, "custody.sign_close")
     closing.sign(APP, _approval(book, approval), actor=actor, now=timezone.now())
@@ -255,7 +254,7 @@ def _of(book: int, case: str) -> cases.Case:
 
 
 def _approval(book: int, text: str) -> int:
-    found = approvals.approval(APP, int(text.removeprefix("apr_")))
+    found = approvals.approval(APP, words.approval(text))
     if found.book != book:
         raise identity.ApprovalUnknown(approval=text)
     return found.id

@@ -186,10 +186,11 @@ def accounts(
     owner: str | None = None,
     status: AccountStatus | None = None,
     search: str | None = None,
+    among: Sequence[int] | None = None,
     after: int = 0,
     limit: int = 100,
 ) -> Sequence[Account]:
-    """Accounts of a book by number, `limit` of them after account `after`.
+    """Accounts of a book by number, `limit` of them after account `after`; of these numbers alone, `among`.
 
     `search` finds a part of the name, the reference or the owner, or of the account's number.
     Raises `errors.BookUnknown`.
@@ -203,6 +204,8 @@ def accounts(
         where.append("c.code = %(asset)s")
     if owner is not None:
         where.append("a.owner = %(owner)s")
+    if among is not None:
+        where.append("a.number = any(%(among)s)")
     if status is not None:
         where.append("s.status = %(status)s")
     if search:
@@ -222,6 +225,7 @@ def accounts(
             "family_to": family_from + numbers.FAMILY_UNIT,
             "asset": asset,
             "owner": owner,
+            "among": None if among is None else list(among),
             "status": None if status is None else str(status),
             "like": f"%{found}%",
             "like_number": f"%{_escaped((search or '').removeprefix('acc_'))}%",

@@ -372,3 +372,38 @@ def test_a_bucket_fills_again_and_forgets_whoever_asked_least_lately() -> None:
     for i in range(callers.REMEMBERED_MAX + 5):
         bucket.wait(str(i), 1)
     assert len(bucket._left) == callers.REMEMBERED_MAX
+
+
+def test_a_list_of_accounts_is_of_whoever_holds_them_today(house: House) -> None:
+    """李强 joins 王芳's account and sees it, with where his own payouts go; she leaves it, and sees it no more."""
+    approver = house.callers[Role.PLATFORM_APPROVER]
+    joint = {"family": "client", "asset": "CNY", "owner": "C-1", "name": "n", "reference": "joint"}
+    (account,) = house.operations.post("books/1/accounts", {"accounts": [joint]}).json["accounts"]
+
+    def hold(*numbers: str) -> None:
+        parties = [{"customer_number": number, "capacity": "holder"} for number in numbers]
+        asked = {"rule": "any", "parties": parties, "document": "Deed", "reason": "r"}
+        made = house.operations.post(f"accounts/{account}/holders", asked).json["approval"]
+        assert approver.post(f"holders/{made}/approve", {}).status == 200
+
+    def listed(caller: Caller, query: str = "") -> set[str]:
+        return {each["account"] for each in caller.get(f"books/1/accounts{query}").json["accounts"]}
+
+    assert account not in listed(house.li)
+    hold("C-1", "C-2")
+    assert listed(house.li) == {house.li_account, account}
+    assert listed(house.li, "?search=joint&family=client") == {account}
+    assert listed(house.li, "?limit=1") < listed(house.li)
+    assert listed(house.wang) == {house.wang_account, account}
+    bound = {"holder_name": "李强", "bank_name": "b", "number": "987654321012", "bic": "BKCHCNBJ"}
+    added = house.li.post(f"accounts/{account}/bank-accounts", bound)
+    assert added.status == 201, added.content
+    for caller in (house.li, house.wang, house.operations):
+        told = caller.get(f"accounts/{account}/bank-accounts").json["bank_accounts"]
+        assert [each["bank_account"] for each in told if each["owner"] == "C-2"] == [
+            added.json["bank_account"]
+        ]
+    hold("C-2")
+    assert listed(house.li) == {house.li_account, account}
+    assert listed(house.wang) == {house.wang_account}
+    assert account in listed(house.operations, "?owner=C-1")

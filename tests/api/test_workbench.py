@@ -46,6 +46,8 @@ def test_a_day_that_is_not_ready_says_why(house: House) -> None:
     assert shown["is_closed"] is False
     assert {each["result"] for each in shown["checks"]} & {"fail", "pass"}
     assert house.operations.get("books/1/days/2026-03-01").code == "day_not_business"
+    for given in ("1772409600", "20260302", "2026-W10-1", "2026-02-30", "0001-01-01"):
+        assert house.operations.get(f"books/1/days/{given}").status == 400, given
     assert house.callers["platform_approver"].post("books/1/days/2026-03-03/prepare", {}).status == 403
     unknown = house.callers["platform_approver"].post("books/1/days/2026-03-03/close/apr_999", {})
     assert unknown.status == 404
