@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
+from django.db import connections
 
 from tallystick.core.postgres import Role as DatabaseRole
-from tallystick.custody import book_days, errors, history, posting
+from tallystick.custody import accounts, book_days, errors, history, posting
 from tallystick.custody.breaks import BreakKind
+from tallystick.custody.models import AccountStatus
 from tallystick.custody.workbench import cases, fixes, matches, receipts
 from tallystick.custody.workbench.cases import Filters
 from tallystick.custody.workbench.owners import Reason
@@ -268,6 +273,99 @@ def test_candidates_come_with_their_reasons(people: cast.Cast) -> None:
     assert [(each.owner, each.reasons) for each in owners.candidates(DB, line)] == [
         ("C-LI", (Reason.REFERENCE,))
     ]
+
+
+def test_two_people_name_two_owners_at_once_and_one_is_booked(
+    people: cast.Cast, ledger_database: TestDatabase
+) -> None:
+    """Both have seen it in suspense before either decides; there is more in suspense, and it stays there."""
+    found = in_suspense(people)
+    cast.post([ask(5, people.bank, people.suspense, 50_00, "unidentified_receipt", reference="other")])
+
+    def traced(owner: int) -> bool:
+        try:
+            receipts.trace(DB, BOOK, found.position, owner, "a slip", actor=cast.OPERATIONS, now=cast.NOW)
+        except errors.ReceiptSettled:
+            return False
+        finally:
+            connections[DB].close()
+        return True
+
+    with psycopg.connect(ledger_database.superuser) as held, ThreadPoolExecutor(2) as pool:
+        held.execute("lock table custody_receipt_step in share mode")
+        told = [pool.submit(traced, owner) for owner in (people.wang, people.li)]
+        waiting = (
+            "select count(*) from pg_locks where not granted and relation = 'custody_receipt_step'::regclass"
+        )
+        until = time.monotonic() + 30
+        while held.execute(waiting).fetchone() != (2,) and time.monotonic() < until:
+            time.sleep(0.01)
+        held.rollback()
+        assert sorted(each.result() for each in told) == [False, True]
+    assert history.balance(DB, people.suspense).balance_minor == 50_00
+    (step,) = receipts.steps(DB, BOOK, found.position)
+    assert step.account is not None
+    assert history.balance(DB, step.account).balance_minor == 12_34
+
+
+def away() -> None:
+    """The posting process is gone: what is decided now has to be posted later."""
+    posting.use(posting.OverSocket(Path("/nowhere")))
+
+
+def test_a_refused_receipt_can_leave_again_and_what_was_decided_is_posted_later(people: cast.Cast) -> None:
+    """The ledger's no leaves it in suspense; a yes holds though the process ends before the ledger is asked."""
+    found = in_suspense(people)
+
+    def trace(owner: int) -> None:
+        receipts.trace(DB, BOOK, found.position, owner, "a slip", actor=cast.OPERATIONS, now=cast.NOW)
+
+    def frozen(status: AccountStatus) -> None:
+        accounts.change_state(DB, people.suspense, status, "test", actor=cast.APPROVER, now=cast.NOW)
+
+    frozen(AccountStatus.DEBITS_FROZEN)
+    with pytest.raises(errors.TransferRefusal) as refused:
+        trace(people.wang)
+    assert receipts.receipts(DB, BOOK) == [found]
+    assert receipts.advance(DB, BOOK, now=cast.NOW) == 0
+    frozen(AccountStatus.OPEN)
+    away()
+    with pytest.raises(errors.PostingStopped):
+        trace(people.li)
+    posting.use(posting.InProcess())
+    with pytest.raises(errors.ReceiptSettled):
+        trace(people.wang)
+    assert [receipts.advance(DB, BOOK, now=cast.NOW) for _ in range(2)] == [1, 0]
+    assert history.balance(DB, people.li).balance_minor == 12_34
+    assert [(each.refusal, each.is_posted) for each in receipts.steps(DB, BOOK, found.position)] == [
+        (refused.value.code, False),
+        ("", True),
+    ]
+    assert (receipts.count(DB, BOOK), receipts.receipts(DB, BOOK)) == (0, [])
+
+
+def test_a_return_that_has_become_impossible_holds_up_no_other(people: cast.Cast) -> None:
+    """What was booked to suspense was reversed after two people had sent it back: the step passes it over."""
+    first, second = cast.post(
+        [
+            ask(n, people.bank, people.suspense, 10_00, "unidentified_receipt", reference=f"U-{n}")
+            for n in (5, 6)
+        ]
+    )
+    away()
+    for position in (first, second):
+        proposal = receipts.propose_return(
+            DB, BOOK, position, "not ours", actor=cast.OPERATIONS, now=cast.NOW
+        )
+        with pytest.raises(errors.PostingStopped):
+            receipts.approve_return(DB, proposal, actor=CHIEF, now=cast.NOW)
+    posting.use(posting.InProcess())
+    reversal = ask(
+        7, people.suspense, people.bank, 10_00, "correction", reverses_id=cast.an_id(5), reason="wrong"
+    )
+    cast.post([reversal])
+    assert [receipts.advance(DB, BOOK, now=cast.NOW) for _ in range(2)] == [1, 0]
+    assert history.balance(DB, people.suspense).balance_minor == 0
 
 
 def test_money_is_sent_back_by_two_people(people: cast.Cast) -> None:

@@ -2,11 +2,17 @@
 
 Promises: a receipt leaves suspense once, whole, to the account that a person named with a reason, or back
 to its sender by two people; what was found out stays beside it; its age counts in business days.
+
+Where it goes is recorded first and posted then, under an id that follows from the receipt alone: of two who
+decide at once the table takes one, and what a process left unposted the step posts. Where the ledger
+refuses, the receipt is in suspense as before, and the next decision has the next id.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +20,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.db import connections, transaction
 
+from tallystick.core import texts
 from tallystick.core.db import Db
+from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, errors, ledger, numbers
 from tallystick.custody.codes import Code
 from tallystick.custody.models import AccountStatus
@@ -31,6 +39,8 @@ RETURN = "custody.return_receipt"
 NOTE_MAX = 1_000
 PULSE = Actor.system("pulse")
 """Posts what two people have decided: neither of them could alone."""
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +67,17 @@ class Step:
     act: ReceiptAct
     account: AccountNumber | None
     transfer: str | None
+    is_posted: bool
+    refusal: str
+    """The ledger's, of its transfer; empty: none so far."""
     note: str
     at: dt.datetime
     actor: str
+
+    @property
+    def settles(self) -> bool:
+        """Whether it says where the money went, or goes as soon as it is posted."""
+        return self.transfer is not None and not self.refusal
 
 
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,15 +85,14 @@ class Step:
 
 def receipts(db: Db, book: int) -> Sequence[Receipt]:
     """What lies in suspense, the oldest first."""
-    return _receipts(
-        db,
-        """
-        and not exists (select from custody_receipt_step s
-            join custody_transfer o on o.id = s.transfer
-            where s.book_id = t.book_id and s.position = t.position)
-        """,
-        {"book": book},
-    )
+    return _receipts(db, _NOT_LEFT, {"book": book})
+
+
+def count(db: Db, book: int) -> int:
+    """How many receipts lie in suspense."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(f"select count(*) {_IN_SUSPENSE} {_NOT_LEFT}", {"book": book})
+        return int(cursor.fetchone()[0])
 
 
 def receipt(db: Db, book: int, position: int) -> Receipt:
@@ -89,8 +106,10 @@ def steps(db: Db, book: int, position: int) -> Sequence[Step]:
     """What was done about a receipt, the first first."""
     with connections[db].cursor() as cursor:
         cursor.execute(
-            "select act, account_id, transfer, note, at, actor from custody_receipt_step"
-            " where book_id = %s and position = %s order by id",
+            "select s.act, s.account_id, s.transfer, t.id is not null, coalesce(r.code, ''), s.note, s.at, s.actor"
+            " from custody_receipt_step s left join custody_transfer t on t.id = s.transfer"
+            " left join custody_transfer_refusal r on r.transfer_id = s.transfer"
+            " where s.book_id = %s and s.position = %s order by s.id",
             [book, position],
         )
         return [
@@ -143,19 +162,20 @@ def trace(
     ):
         asset = accounts.account(db, found.suspense_account).asset
         raise errors.NotAnOwner(account=owner.text, asset=asset)
-    moved = _move(db, found, owner.number, Code.IDENTIFIED, reference=found.reference, actor=actor, now=now)
+    leaves = _next_id(db, found)
     with transaction.atomic(using=db):
         _record(
             db,
             found,
             ReceiptAct.TRACED,
             account=owner.number,
-            transfer=moved,
+            transfer=leaves,
             note=note.strip(),
             actor=actor,
             now=now,
         )
-    return f"trf_{moved}"
+    _move(db, found, leaves, owner.number, actor=actor, now=now)
+    return f"trf_{leaves}"
 
 
 def propose_return(
@@ -184,60 +204,77 @@ def approve_return(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) 
     reason = str(state["reason"])
     with transaction.atomic(using=db):
         approvals.approve(db, approval_id, _state(db, found, reason), actor=actor, now=now)
-        # Recorded with the decision: the step below posts it, now or at the next beat.
+        leaves = _next_id(db, found)
         _record(
             db,
             found,
             ReceiptAct.RETURNED,
-            transfer=_id(found, found.bank_account),
+            transfer=leaves,
             note=reason,
             approval=approval_id,
             actor=actor,
             now=now,
         )
-    _move(db, found, found.bank_account, Code.RETURN, reference=_back(found), actor=PULSE, now=now)
-    return f"trf_{_id(found, found.bank_account)}"
+    _move(db, found, leaves, None, actor=PULSE, now=now)
+    return f"trf_{leaves}"
 
 
 def advance(db: Db, book: BookId, *, now: dt.datetime) -> int:
-    """The step: post the returns that two people decided and that are not in the ledger. Returns how many."""
+    """The step: post what was decided and is not in the ledger. Returns how many it posted."""
     with connections[db].cursor() as cursor:
         cursor.execute(
-            "select s.position from custody_receipt_step s where s.book_id = %s and s.act = 'returned'"
+            "select s.position, s.transfer, s.account_id from custody_receipt_step s"
+            " where s.book_id = %s and s.transfer is not null"
             " and not exists (select from custody_transfer t where t.id = s.transfer)"
             " and not exists (select from custody_transfer_refusal r where r.transfer_id = s.transfer)"
+            # What took it into suspense may have been reversed since: then there is nothing to send.
+            " and not exists (select from custody_transfer r"
+            "     where r.book_id = s.book_id and r.reverses_position = s.position)"
             " order by s.id limit 100",
             [book],
         )
-        waiting = [row[0] for row in cursor.fetchall()]
-    for position in waiting:
-        found = receipt(db, book, position)
-        _move(db, found, found.bank_account, Code.RETURN, reference=_back(found), actor=PULSE, now=now)
-    return len(waiting)
+        waiting = cursor.fetchall()
+    posted = 0
+    for position, leaves, account in waiting:
+        try:
+            _move(db, receipt(db, book, position), leaves, account, actor=PULSE, now=now)
+            posted += 1
+        except Refusal as refusal:
+            # Said with the step on its page; the others do not wait for it.
+            _LOG.warning("receipt %s of book %s stays in suspense: %s", position, book, refusal.code)
+    return posted
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+# By the entries of suspense accounts: a book of any size has few of them.
+_IN_SUSPENSE = f"""
+from custody_account a
+join custody_entry e on e.account = a.number
+join custody_transfer t on t.book_id = a.book_id and t.position = e.position
+left join custody_case_step s on s.transfer = t.id and s.act = 'fix_posted'
+left join custody_case c on c.id = s.case_id
+left join custody_deposit d on d.transfer = t.id
+where a.book_id = %(book)s and a.family = 4 and t.credit_account = a.number and t.kind = 1
+    and t.code = {Code.UNIDENTIFIED_RECEIPT.value} and t.reverses_position is null
+    and not exists (select from custody_transfer r
+        where r.book_id = t.book_id and r.reverses_position = t.position)
+"""
+_NOT_LEFT = """
+and not exists (select from custody_receipt_step s join custody_transfer o on o.id = s.transfer
+    where s.book_id = t.book_id and s.position = t.position)
+"""
+
+
 def _receipts(db: Db, more: str, parameters: dict[str, Any]) -> list[Receipt]:
-    """Receipts by the entries of suspense accounts: a book of any size has few of them."""
     with connections[db].cursor() as cursor:
         cursor.execute(
             f"""
             select t.book_id, t.position, 'trf_' || t.id, t.debit_account, t.credit_account, t.amount_minor,
                 t.value_date, coalesce(t.reference, ''), s.case_id, c.anchor, d.statement_line
-            from custody_account a
-            join custody_entry e on e.account = a.number
-            join custody_transfer t on t.book_id = a.book_id and t.position = e.position
-            left join custody_case_step s on s.transfer = t.id and s.act = 'fix_posted'
-            left join custody_case c on c.id = s.case_id
-            left join custody_deposit d on d.transfer = t.id
-            where a.book_id = %(book)s and a.family = 4 and t.credit_account = a.number and t.kind = 1
-                and t.code = {Code.UNIDENTIFIED_RECEIPT.value} and t.reverses_position is null
-                and not exists (select from custody_transfer r
-                    where r.book_id = t.book_id and r.reverses_position = t.position)
-                {more} order by t.position
-            """,  # noqa: S608 -- constants of this file
+            {_IN_SUSPENSE} {more} order by t.position
+            """,
             parameters,
         )
         return [
@@ -265,14 +302,13 @@ def _line_of(anchor: str | None) -> int | None:
 
 def _in_suspense(db: Db, book: int, position: int) -> Receipt:
     found = receipt(db, book, position)
-    if any(each.transfer is not None for each in steps(db, book, position)):
+    if any(each.settles for each in steps(db, book, position)):
         raise errors.ReceiptSettled(receipt=position)
     return found
 
 
 def _fits(found: Receipt, note: str) -> None:
-    text = note.strip()
-    if not text or len(text) > NOTE_MAX or not text.isprintable():
+    if not texts.says(note.strip(), NOTE_MAX):
         raise errors.Malformed(
             where=found.transfer, field="note", expected=f"1 to {NOTE_MAX} characters of one line"
         )
@@ -291,21 +327,25 @@ def _state(db: Db, found: Receipt, reason: str) -> dict[str, canonical.Value]:
     }
 
 
-def _id(found: Receipt, to: int) -> UUID:
-    return uuid5(NAMESPACE_URL, f"urn:tallystick:receipt:{found.transfer}:{to}")
+def _next_id(db: Db, found: Receipt) -> UUID:
+    """The id under which the receipt may leave: the first that the ledger has not refused."""
+    with connections[db].cursor() as cursor:
+        for refused in itertools.count():
+            identity = uuid5(NAMESPACE_URL, f"urn:tallystick:receipt:{found.transfer}:{refused}")
+            cursor.execute("select from custody_transfer_refusal where transfer_id = %s", [identity])
+            if cursor.fetchone() is None:
+                return identity
+    raise AssertionError("nobody is refused for ever")
 
 
-def _back(found: Receipt) -> str:
-    return f"RETURN {found.reference}"[:140].strip()
-
-
-def _move(
-    db: Db, found: Receipt, to: int, code: Code, *, reference: str, actor: Actor, now: dt.datetime
-) -> UUID:
-    """Post the receipt out of suspense. Raises the ledger's refusal where it is refused."""
-    identity = _id(found, to)
+def _move(db: Db, found: Receipt, leaves: UUID, owner: int | None, *, actor: Actor, now: dt.datetime) -> None:
+    """Post the receipt out of suspense, to its owner or back. Raises the ledger's refusal where it is refused."""
+    if owner is None:
+        to, code, reference = found.bank_account, Code.RETURN, f"RETURN {found.reference}"[:140].strip()
+    else:
+        to, code, reference = AccountNumber(owner), Code.IDENTIFIED, found.reference
     request = TransferRequest(
-        id=f"trf_{identity}",
+        id=f"trf_{leaves}",
         debit_account=numbers.account_text(found.suspense_account),
         credit_account=numbers.account_text(to),
         amount_minor=found.amount_minor,
@@ -316,7 +356,6 @@ def _move(
     refusal = ledger.post(db, found.book, [request], actor=actor, now=now).refusal_of(0)
     if refusal is not None:
         raise refusal
-    return identity
 
 
 def _record(
@@ -331,12 +370,15 @@ def _record(
     actor: Actor,
     now: dt.datetime,
 ) -> None:
+    """Append a step. Raises `errors.ReceiptSettled` where somebody else's has its transfer's id already."""
     with connections[db].cursor() as cursor:
         cursor.execute(
             "insert into custody_receipt_step (book_id, position, act, account_id, transfer, note, approval_id,"
-            " at, actor) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+            " at, actor) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (transfer) do nothing",
             [found.book, found.position, act.value, account, transfer, note, approval, now, actor.id],
         )
+        if not cursor.rowcount:
+            raise errors.ReceiptSettled(receipt=found.position)
     log.append(
         db,
         "custody.receipt_stepped",
