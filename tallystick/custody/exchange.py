@@ -18,7 +18,7 @@ from tallystick.custody.assets import Asset
 from tallystick.custody.numbers import AccountNumber, AuthorisationNumber
 from tallystick.custody.transfers import TransferRequest
 
-_RATE = re.compile(r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?$")
+_RATE = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,18 @@ class Exchange:
     reference: str | None = None
 
 
+def rate_value(text: str) -> Fraction | None:
+    """What a rate's text says; nothing where it is no positive decimal of at most 12 places."""
+    return (Fraction(Decimal(text)) or None) if _RATE.fullmatch(text) else None
+
+
 def bought_minor(sold_minor: int, sold_scale: int, bought_scale: int, quote: Quote) -> int:
     """What an amount buys at a rate, in minor units, rounded as the quote says.
 
     sold × rate, moved from the one asset's decimals to the other's. Raises `errors.Malformed` where the
     rate is no positive decimal of at most 12 places.
     """
-    if not _RATE.match(quote.rate) or not (rate := Fraction(Decimal(quote.rate))):
+    if (rate := rate_value(quote.rate)) is None:
         raise errors.Malformed(where="exchange", field="rate", expected="a positive decimal such as 0.1391")
     return money.rounded(
         Fraction(sold_minor * 10**bought_scale, 10**sold_scale) * rate,

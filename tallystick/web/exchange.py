@@ -14,19 +14,16 @@ from django.views.decorators.http import require_POST
 
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
-from tallystick.custody import accounts, books, errors
+from tallystick.custody import accounts, books, errors, holders
 from tallystick.custody.accounts import Account
 from tallystick.custody.cross_border import corridors, quotes, rates, revaluation
 from tallystick.custody.cross_border.quotes import Quoted, Status
-from tallystick.custody.liquidity import flows
-from tallystick.custody.numbers import AccountNumber, Family
+from tallystick.custody.numbers import AccountNumber
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 from tallystick.identity.errors import AccessDenied
-from tallystick.web import asking
+from tallystick.web import asking, customer_own
 from tallystick.web.session import actor
-
-MINE_MAX = 200
 
 STATUSES: dict[str, tuple[str | Promise, str]] = {
     Status.QUOTED: (gettext_lazy("Quoted"), ""),
@@ -45,24 +42,26 @@ STATUSES: dict[str, tuple[str | Promise, str]] = {
 
 def mine(request: HttpRequest) -> HttpResponse:
     """Ask for a quote between one's own accounts; and the exchanges so far."""
-    owner = _owner(request)
-    held = _accounts(owner)
+    held = _accounts(request)
     now = timezone.now()
+    numbers_of: dict[int, list[int]] = {}
+    for account in held:
+        numbers_of.setdefault(account.book, []).append(account.number)
     context = {
         "accounts": held,
         # The blocked ones too: whoever asks for one is told why.
         "corridors": sorted(
             (
                 rule
-                for book in {account.book for account in held}
-                for rule in corridors.corridors(APP, book, flows.today_of(books.book(APP, book), now))
+                for book in numbers_of
+                for rule in corridors.corridors(APP, book, books.book(APP, book).today(now))
             ),
             key=lambda rule: not rule.terms.allowed,
         ),
         "quotes": [
             each
-            for book in sorted({account.book for account in held})
-            for each in quotes.quotes(APP, book, owner=owner, now=now, limit=20)
+            for book in numbers_of
+            for each in quotes.quotes(APP, book, sellers=numbers_of[book], now=now, limit=20)
         ],
         "trail": [(_("My money"), reverse("my-money")), (_("Exchange"), "")],
     }
@@ -72,8 +71,7 @@ def mine(request: HttpRequest) -> HttpResponse:
 @require_POST
 def ask(request: HttpRequest) -> HttpResponse:
     """Quote it; a refusal is told on the page the question came from."""
-    owner = _owner(request)
-    held = {account.text: account for account in _accounts(owner)}
+    held = {account.text: account for account in _accounts(request)}
     seller, buyer = held.get(request.POST.get("seller", "")), held.get(request.POST.get("buyer", ""))
     if seller is None or buyer is None:
         raise asking.Unreadable(_("Choose two of your accounts."))
@@ -127,15 +125,13 @@ def consent(request: HttpRequest, quote_id: str) -> HttpResponse:
     _own(request, quote_id)
     now = timezone.now()
     try:
-        found = quotes.consent(APP, quote_id, actor=actor(request), now=now)
+        quotes.consent(APP, quote_id, actor=actor(request), now=now)
     except AccessDenied:
         raise
     except Refusal as refusal:
         messages.error(request, refusal.message)
         return redirect("my-quote", quote_id)
-    try:
-        quotes.advance(APP, found.book, actor=Actor.system("pulse"), now=now)
-    except errors.PostingStopped:
+    if quotes.follow(APP, quote_id, actor=Actor.system("pulse"), now=now).status == Status.CONSENTED:
         messages.warning(request, _("Agreed. It is posted as soon as the ledger takes transfers again."))
     return redirect("my-quote", quote_id)
 
@@ -158,7 +154,7 @@ def currencies(request: HttpRequest, book: int) -> HttpResponse:
     context = {
         "book": found,
         "rates": rates.rates(APP, limit=20),
-        "corridors": corridors.corridors(APP, book, flows.today_of(found, now)),
+        "corridors": corridors.corridors(APP, book, found.today(now)),
         "reporting": reporting,
         "worth": worth,
         "unworth": unworth,
@@ -203,26 +199,16 @@ def close(request: HttpRequest, book: int, quote_id: str) -> HttpResponse:
     return redirect("currencies", book)
 
 
-def _owner(request: HttpRequest) -> str:
-    number = actor(request).customer_number
-    access.require(APP, actor(request), "custody.read_own", owner=number)
-    if number is None:
-        raise AccessDenied(permission="custody.read_own")
-    return number
-
-
-def _accounts(owner: str) -> list[Account]:
-    return [
-        account
-        for book in books.books(APP)
-        for account in accounts.accounts(APP, book.id, owner=owner, family=Family.CLIENT, limit=MINE_MAX)
-    ]
+def _accounts(request: HttpRequest) -> list[Account]:
+    """The accounts this customer stands behind, whoever opened them."""
+    return [own.account for own in customer_own.all_of(request)]
 
 
 def _own(request: HttpRequest, quote_id: str) -> Quoted:
-    owner = _owner(request)
+    mine = customer_own.number(request)
     found = quotes.quote(APP, quote_id, now=timezone.now())
-    if found.owner != owner:
+    standing = holders.standing(APP, accounts.account(APP, found.seller))
+    if standing.holding.capacity_of(mine) is None:
         # Not "denied": whether another client's quote exists is none of their business.
         raise errors.QuoteUnknown(quote=quote_id)
     return found

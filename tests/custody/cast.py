@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, books, instructions, ledger
+from tallystick.custody import accounts, books, holders, instructions, ledger
 from tallystick.custody.codes import Code
+from tallystick.custody.holder_models import Capacity, HoldingRule
 from tallystick.custody.models import AmountRule
 from tallystick.custody.numbers import (
     AccountNumber,
@@ -120,3 +121,12 @@ def authorised(
         amount_minor=amount_minor,
         **terms,  # type: ignore[arg-type]
     )
+
+
+def held_by(account: AccountNumber, *customers: str, now: datetime = NOW) -> None:
+    """From now on these customers hold the account, each by themselves."""
+    parties = [holders.Party(each, Capacity.HOLDER) for each in customers]
+    proposed = holders.propose(
+        DB, account, HoldingRule.ANY, parties, document="Deed 1", reason="agreed", actor=OPERATIONS, now=now
+    )
+    holders.approve(DB, proposed, actor=APPROVER, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.core.money import Rounding
-from tallystick.custody import accounts, errors, history, ledger
+from tallystick.custody import accounts, errors, history, ledger, posting
 from tallystick.custody.assets import Asset
 from tallystick.custody.cross_border import corridors, quotes, rates, revaluation
 from tallystick.custody.cross_border.quotes import Status
@@ -233,7 +234,7 @@ def test_a_crash_between_posting_and_writing_it_down_posts_nothing_twice(world, 
     """The transfers stand, the outcome does not: the next beat asks with the same ids and writes it down."""
     told = asked(world)
     quotes.consent(DB, told.id, actor=WANG_FANG, now=NOW)
-    legs = quotes._legs(DB, quotes.quote(DB, told.id, now=NOW))
+    legs = quotes._legs(quotes.quote(DB, told.id, now=NOW))
     assert not any(
         ledger.post(DB, BOOK, legs, actor=SIMULATION, now=NOW).refusal_of(i) for i in range(len(legs))
     )
@@ -241,6 +242,42 @@ def test_a_crash_between_posting_and_writing_it_down_posts_nothing_twice(world, 
     assert quotes.advance(DB, BOOK, actor=SIMULATION, now=NOW) == 1
     assert history.as_of(DB, BOOK) == head, "nothing was posted again"
     assert quotes.quote(DB, told.id, now=NOW).status == Status.POSTED
+
+
+def test_what_is_agreed_is_posted_alone_and_waits_where_the_ledger_takes_nothing(world, tmp_path):
+    """Who agrees posts their own quote, nobody else's; a ledger at rest makes no error of a consent that stands.
+
+    The rate's source is as long as one may be: it is cut for the number of the rate, which no transfer may lack.
+    """
+    rates.record(DB, "CNY", "USD", "0.1391", "源" * 140, as_of=NOW, actor=OPERATIONS, now=NOW)
+    first, second = asked(world), asked(world)
+    for each in (first, second):
+        quotes.consent(DB, each.id, actor=WANG_FANG, now=NOW)
+    posting.use(posting.OverSocket(tmp_path / "nobody"))
+    try:
+        assert quotes.follow(DB, second.id, actor=SIMULATION, now=NOW).status == Status.CONSENTED
+    finally:
+        posting.use(None)
+    done = quotes.follow(DB, second.id, actor=SIMULATION, now=NOW)
+    assert done.status == Status.POSTED
+    assert quotes.quote(DB, first.id, now=NOW).status == Status.CONSENTED
+    kept = history.transfer_at(DB, BOOK, done.position)
+    source = json.loads(kept.metadata)["exchange"]["source"]
+    assert source.endswith(f" ({done.recorded_rate.id})")
+    assert len(source) == 140
+    assert quotes.follow(DB, second.id, actor=SIMULATION, now=NOW) == done
+    assert quotes.advance(DB, BOOK, actor=SIMULATION, now=NOW) == 1
+
+
+def test_an_account_is_exchanged_from_by_those_who_hold_it_now(world):
+    """王芳 gave the account over to 李强: she neither asks for it nor agrees to it any more, he does both."""
+    told = asked(world)
+    cast.held_by(world["wang"], "C-LI")
+    for refused in (lambda: asked(world), lambda: quotes.consent(DB, told.id, actor=WANG_FANG, now=NOW)):
+        with pytest.raises(AccessDenied):
+            refused()
+    own = asked(world, actor=LI_QIANG)
+    assert quotes.consent(DB, own.id, actor=LI_QIANG, now=NOW).status == Status.CONSENTED
 
 
 def test_an_expired_quote_is_not_agreed_to(world):
@@ -304,6 +341,14 @@ def test_without_position_accounts_there_is_no_quote(world):
     with pytest.raises(errors.PositionAccountMissing) as refused:
         asked(world, buyer=yen)
     assert "FX-JPY" in str(refused.value)
+    # Ten others whose references have this one in them do not hide it.
+    others = [
+        accounts.NewAccount(family=Family.EXTERNAL, asset_code="JPY", name="JPY", reference=f"FX-JPY {n}")
+        for n in range(10)
+    ]
+    right = accounts.NewAccount(family=Family.EXTERNAL, asset_code="JPY", name="JPY", reference="FX-JPY")
+    accounts.open_many(DB, BOOK, [*others, right], actor=SIMULATION, now=NOW)
+    assert asked(world, buyer=yen).bought.code == "JPY"
 
 
 # ── revaluation ──────────────────────────────────────────────────────────────────────────────────────────
@@ -322,11 +367,6 @@ def test_an_unrealised_gain_is_worth_less_cost(world):
     assert (line.value_minor, line.gain_minor, found.gain_minor) == (-10_103_49, -103_49, -103_49)
     with pytest.raises(errors.RateStale):
         revaluation.revalue(DB, BOOK, "CNY", now=NOW + timedelta(days=2))
-    held = revaluation.client_value(DB, BOOK, "CNY", now=NOW)
-    assert [(each.asset, each.value_minor) for each in held] == [
-        ("CNY", 100_000_00 - 10_010_00),
-        ("USD", 10_103_49),
-    ]
 
 
 EXCHANGED = st.lists(

@@ -38,7 +38,7 @@ def test_an_amount_follows_from_rate_scales_and_rounding(sold, scales, rate, rou
 
 
 @pytest.mark.parametrize(
-    "rate", ["0", "0.0", "-1", "1e3", "1.", ".5", "", "NaN", "1,5", "1.0000000000001", "٣"]
+    "rate", ["0", "0.0", "-1", "1e3", "1.", ".5", "", "NaN", "1,5", "1.0000000000001", "٣", "1\n"]
 )
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(errors.Malformed) as refused:

@@ -11,6 +11,7 @@ to the own account with the reference `FX-FEES-CNY`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
 from django.db import connections, transaction
 
 from tallystick.core import money
@@ -33,7 +35,7 @@ from tallystick.custody import (
     compound,
     errors,
     exchange,
-    history,
+    holders,
     instructions,
     ledger,
     numbers,
@@ -45,7 +47,6 @@ from tallystick.custody.cross_border.corridors import Corridor
 from tallystick.custody.cross_border.rates import QUOTE_AGE_MAX, Rate
 from tallystick.custody.exchange import Exchange, Quote
 from tallystick.custody.instructions import Given, Terms
-from tallystick.custody.liquidity import flows
 from tallystick.custody.models import AmountRule
 from tallystick.custody.numbers import AccountNumber, AuthorisationKind, AuthorisationNumber, BookId, Family
 from tallystick.custody.transfers import TransferRequest
@@ -61,6 +62,8 @@ POSTING_TIME = timedelta(hours=1)
 
 RATE_PLACES = 12
 ADVANCE_MAX = 100
+SOURCE_MAX = 140
+"""How long the source of a rate may be that a transfer keeps."""
 _CONSENT_LOCK = 1_180_194_642
 _ENTRY = UUID("0192f000-7461-7c79-8000-66782d71756f")
 
@@ -96,6 +99,15 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """A client's consent: the entry its transfers are legs of, and the authorisations it gave."""
+
+    entry: UUID
+    order: AuthorisationNumber
+    entitlement: AuthorisationNumber | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quoted:
     """A quote and what has become of it."""
 
@@ -122,6 +134,7 @@ class Quoted:
     reason: str
     reference: str
     position: int | None
+    agreed: Agreed | None
 
     @property
     def number(self) -> int:
@@ -159,15 +172,14 @@ def quote(db: Db, quote_id: str, *, now: datetime) -> Quoted:
 
 
 def quotes(
-    db: Db, book: int, *, owner: str | None = None, now: datetime, limit: int = 100
+    db: Db, book: int, *, sellers: Sequence[int] | None = None, now: datetime, limit: int = 100
 ) -> Sequence[Quoted]:
-    """The newest quotes of a book, or of one of its clients, the newest first."""
-    return _quotes(
-        db,
-        "where q.book_id = %s and (%s::text is null or q.owner = %s) order by q.id desc limit %s",
-        [book, owner, owner, limit],
-        now=now,
-    )
+    """The newest quotes of a book, or of those of its accounts that would give, the newest first."""
+    where = "q.book_id = %s"
+    given: list[Any] = [book]
+    if sellers is not None:
+        where, given = f"{where} and q.seller_id = any(%s)", [*given, list(sellers)]
+    return _quotes(db, f"where {where} order by q.id desc limit %s", [*given, limit], now=now)
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -190,12 +202,13 @@ def ask(
     `CorridorTransferLimit`, `CorridorPeriodLimit`, `RateUnknown`, `RateStale` or `PositionAccountMissing`.
     """
     gives, gets = accounts.account(db, seller), accounts.account(db, buyer)
-    access.require(db, actor, "custody.quote_exchange", owner=gives.owner or None)
+    speaker = holders.speaker(db, gives, actor=actor)
+    access.require(db, actor, "custody.quote_exchange", owner=speaker or None)
     _require_one_client(gives, gets)
     if not 1 <= sold_minor <= money.AMOUNT_MAX:
         raise errors.Malformed(where="quote", field="sold_minor", expected=f"1 to {money.AMOUNT_MAX}")
     sold, bought = assets.asset(db, gives.asset), assets.asset(db, gets.asset)
-    day = flows.today_of(books.book(db, gives.book), now)
+    day = books.book(db, gives.book).today(now)
     rule = corridors.rule(
         db,
         gives.book,
@@ -242,7 +255,8 @@ def consent(db: Db, quote_id: str, *, actor: Actor, now: datetime) -> Quoted:
     Raises `errors.QuoteUnknown`, `QuoteTaken`, `QuoteExpired` or as the corridor does.
     """
     found = quote(db, quote_id, now=now)
-    access.require(db, actor, "custody.authorise", owner=found.owner)
+    speaker = holders.speaker(db, accounts.account(db, found.seller), actor=actor)
+    access.require(db, actor, "custody.authorise", owner=speaker or None)
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:
             cursor.execute(
@@ -284,16 +298,37 @@ def advance(db: Db, book: BookId, *, actor: Actor, now: datetime, limit: int = A
     The transfers have ids that follow from the quote: asked for again they are the ones that stand.
     """
     access.require(db, actor, "custody.post")
-    waiting = _quotes(
-        db,
-        "where q.book_id = %s and c.quote_id is not null and not exists (select from custody_exchange_outcome"
-        " o where o.quote_id = q.id) order by q.id limit %s",
-        [book, limit],
-        now=now,
-    )
-    for found in waiting:
-        _post(db, found, actor=actor, now=now)
+    with connections[db].cursor() as cursor:
+        # From the consents, by number alone: only what is found is read with all that belongs to it.
+        cursor.execute(
+            """
+            select c.quote_id from custody_exchange_consent c
+            where c.book_id = %s
+                and not exists (select from custody_exchange_outcome o where o.quote_id = c.quote_id)
+            order by c.quote_id limit %s
+            """,
+            [book, limit],
+        )
+        waiting = [number for (number,) in cursor.fetchall()]
+    if waiting:
+        for found in _quotes(db, "where q.id = any(%s) order by q.id", [waiting], now=now):
+            _post(db, found, actor=actor, now=now)
     return len(waiting)
+
+
+def follow(db: Db, quote_id: str, *, actor: Actor, now: datetime) -> Quoted:
+    """Post this quote at once where its client has agreed to it, and no other; it as it stands then.
+
+    Where the ledger takes no transfers now, it stays agreed to: `advance` posts it later. Safe to repeat.
+    Raises `errors.QuoteUnknown`.
+    """
+    access.require(db, actor, "custody.post")
+    found = quote(db, quote_id, now=now)
+    if found.status != Status.CONSENTED:
+        return found
+    with contextlib.suppress(errors.PostingStopped):
+        _post(db, found, actor=actor, now=now)
+    return quote(db, quote_id, now=now)
 
 
 def settle(db: Db, quote_id: str, reference: str, *, actor: Actor, now: datetime) -> Quoted:
@@ -328,10 +363,11 @@ def _require_one_client(gives: Account, gets: Account) -> None:
 
 
 def _place(db: Db, book: int, family: Family, reference: str) -> AccountNumber:
-    """The open account of this family with this reference."""
-    for found in accounts.accounts(db, book, family=family, search=reference, limit=10):
-        if found.reference == reference:
-            return AccountNumber(found.number)
+    """The account of this family with this reference."""
+    with contextlib.suppress(errors.AccountUnknown):
+        found = accounts.account_of_reference(db, book, reference)
+        if found.family == family:
+            return found.number
     raise errors.PositionAccountMissing(book=book, reference=reference)
 
 
@@ -344,7 +380,7 @@ def _require_still_open(db: Db, found: Quoted, *, now: datetime) -> None:
         to_country=found.to_country,
         sold=found.sold.code,
         bought=found.bought.code,
-        day=flows.today_of(books.book(db, found.book), now),
+        day=books.book(db, found.book).today(now),
     )
     used = corridors.used_minor(db, rule, found.owner, now=now)
     if refused := corridors.refusal(rule, found.cost.sold_minor, used, found.sold.scale):
@@ -377,16 +413,15 @@ def _agreed(found: Quoted, now: datetime) -> list[Given]:
     return given
 
 
-def _legs(db: Db, found: Quoted) -> list[TransferRequest]:
+def _legs(found: Quoted) -> list[TransferRequest]:
     """The quote as one chain: the exchange's two transfers, and the fee."""
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            'select entry_id, "order", entitlement from custody_exchange_consent where quote_id = %s',
-            [found.number],
-        )
-        entry, order, entitlement = cursor.fetchone()
+    assert found.agreed is not None, "only what a client agreed to is posted"
+    entry = f"trf_{found.agreed.entry}"
+    # Which recorded rate it was says its number: a long name of who said it makes room for that.
+    suffix = f" ({found.recorded_rate.id})"
+    source = found.recorded_rate.source[: SOURCE_MAX - len(suffix)] + suffix
     told = exchange.chain(
-        f"trf_{entry}",
+        entry,
         Exchange(
             sold=found.sold,
             bought=found.bought,
@@ -395,40 +430,34 @@ def _legs(db: Db, found: Quoted) -> list[TransferRequest]:
             bought_position=found.bought_position,
             buyer=found.buyer,
             sold_minor=found.cost.sold_minor,
-            authorisation=AuthorisationNumber(order),
+            authorisation=found.agreed.order,
             reference=found.id,
         ),
-        Quote(found.cost.rate, f"{found.recorded_rate.source} ({found.recorded_rate.id})", found.rounding),
+        Quote(found.cost.rate, source, found.rounding),
     )
     assert told[1].amount_minor == found.cost.bought_minor, "what was quoted is what is posted"
-    if found.fee_account is None:
+    if found.fee_account is None or found.agreed.entitlement is None:
         return told
     fee = TransferRequest(
-        id=compound.leg_id(f"trf_{entry}", 2),
+        id=compound.leg_id(entry, 2),
         debit_account=numbers.account_text(found.seller),
         credit_account=numbers.account_text(found.fee_account),
         amount_minor=found.cost.fee_minor,
         code=codes.Code.FEE.text,
-        authorisation=numbers.authorisation_text(entitlement),
+        authorisation=numbers.authorisation_text(found.agreed.entitlement),
         reference=found.id,
     )
-    return [told[0], _linked(told[1]), fee]
-
-
-def _linked(request: TransferRequest) -> TransferRequest:
-    import msgspec
-
-    return msgspec.structs.replace(request, linked=True)
+    return [told[0], msgspec.structs.replace(told[1], linked=True), fee]
 
 
 def _post(db: Db, found: Quoted, *, actor: Actor, now: datetime) -> None:
-    legs = _legs(db, found)
+    legs = _legs(found)
     results = ledger.post(db, found.book, legs, actor=actor, now=now)
     refusals = [results.refusal_of(i) for i in range(len(legs))]
     # The chain is whole or nothing; the first real reason is the one to tell.
     real = [each.code for each in refusals if each and each is not errors.LinkedTransferRefused]
     why = (real or [each.code for each in refusals if each] or [""])[0]
-    position = None if why else history.transfer(db, legs[0].id).position
+    position = None if why else int(results.position[0])
     status = Status.REFUSED if why else Status.POSTED
     with transaction.atomic(using=db):
         if _write_outcome(
@@ -550,8 +579,8 @@ def _quotes(db: Db, rest: str, parameters: Sequence[Any], *, now: datetime) -> l
                 q.bought_position_id, q.fee_account_id, s.number, s.code, s.scale, s.name,
                 b.number, b.code, b.scale, b.name, k.from_country, k.to_country, k.id, k.margin_ppm,
                 r.id, r.rate, r.source, r.as_of, r.at, r.actor, q.rate, q.rounding, q.sold_minor,
-                q.fee_minor, q.bought_minor, q.margin_minor, q.valid_until, q.at, c.quote_id,
-                o.status, o.reason, o.reference, p.position
+                q.fee_minor, q.bought_minor, q.margin_minor, q.valid_until, q.at,
+                o.status, o.reason, o.reference, p.position, c.entry_id, c."order", c.entitlement
             from custody_exchange_quote q
             join custody_corridor k on k.id = q.corridor_id
             join custody_asset s on s.number = k.sold_id join custody_asset b on b.number = k.bought_id
@@ -588,10 +617,11 @@ def _quotes(db: Db, rest: str, parameters: Sequence[Any], *, now: datetime) -> l
             cost=Cost(row[26], row[28], row[29], row[30], row[31]),
             valid_until=row[32],
             at=row[33],
-            status=_status(row[34] is not None, row[35], row[32], now),
-            reason=row[36] or "",
-            reference=row[37] or "",
-            position=row[38],
+            status=_status(row[38] is not None, row[34], row[32], now),
+            reason=row[35] or "",
+            reference=row[36] or "",
+            position=row[37],
+            agreed=None if row[38] is None else Agreed(*row[38:41]),
         )
         for row in rows
     ]

@@ -6,7 +6,6 @@ older than allowed is refused, never used in silence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Any
 from django.db import connections, transaction
 
 from tallystick.core.db import Db
-from tallystick.custody import assets, errors
+from tallystick.custody import assets, errors, exchange
 from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
@@ -27,8 +26,6 @@ AGE_MAX = timedelta(hours=24)
 
 QUOTE_AGE_MAX = timedelta(minutes=30)
 """How old a rate may be for a quote to a client."""
-
-_RATE = re.compile(r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Rate:
 
 def misfit(rate: str, source: str) -> tuple[str, str] | None:
     """The first thing wrong with a rate about to be recorded: the field, and what was expected of it."""
-    if not _RATE.fullmatch(rate) or not Decimal(rate):
+    if exchange.rate_value(rate) is None:
         return "rate", "a positive decimal such as 0.1391, of at most 12 places"
     if not 1 <= len(source.strip()) <= 140 or not source.isprintable():
         return "source", "who said it, 1 to 140 characters"

@@ -23,7 +23,6 @@ from tallystick.custody.assets import Asset
 from tallystick.custody.codes import Code
 from tallystick.custody.cross_border import rates
 from tallystick.custody.cross_border.rates import AGE_MAX, Rate
-from tallystick.custody.numbers import Family
 
 ROUNDING = Rounding.HALF_EVEN
 
@@ -130,24 +129,6 @@ def revalue(db: Db, book: int, reporting: str, *, now: datetime, age_max: timede
         worth = value_minor(held, scales[code], into.scale, rate.value) if rate else 0
         lines.append(Line(code, scales[code], held, rate, worth, cost))
     return Revaluation(book, into, position, now, ROUNDING, lines)
-
-
-def client_value(
-    db: Db, book: int, reporting: str, *, now: datetime, age_max: timedelta = AGE_MAX
-) -> list[Line]:
-    """What clients have in each asset, and its worth in the reporting one; without a cost, for it is theirs."""
-    into = assets.asset(db, reporting)
-    lines = []
-    for total in history.totals(db, book):
-        if total.family != Family.CLIENT:
-            continue
-        if total.asset == reporting:
-            lines.append(Line(total.asset, total.scale, total.balance_minor, None, total.balance_minor, None))
-            continue
-        rate = rates.current(db, total.asset, reporting, now=now, age_max=age_max)
-        worth = value_minor(total.balance_minor, total.scale, into.scale, rate.value)
-        lines.append(Line(total.asset, total.scale, total.balance_minor, rate, worth, None))
-    return sorted(lines, key=lambda line: line.asset)
 
 
 def _exchanged(db: Db, book: int, position: int) -> list[Exchanged]:

@@ -19,6 +19,9 @@ begin
     end loop;
 end
 $$;
+
+-- A book's exchanges are few among its transfers; only their rows pay for being found.
+create index custody_transfer_exchange on custody_transfer (book_id, position) where code = 13;
 """
 
 
