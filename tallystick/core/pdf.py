@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from itertools import chain, islice
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from django.utils import translation
 from django.utils.translation import gettext
@@ -24,12 +24,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase import pdfmetrics, ttfonts
 from reportlab.pdfgen.canvas import Canvas
 
-
-class Sink(Protocol):
-    """Where bytes go: a file, a response, a member of a ZIP."""
-
-    def write(self, content: bytes, /) -> object:
-        """Take these bytes."""
+from tallystick.core.files import Sink
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from django.http import StreamingHttpResponse
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from tallystick.core import files
 
 
 class _Line:
@@ -15,14 +15,6 @@ class _Line:
 
     def write(self, line: str) -> str:
         return line
-
-
-def cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula. Numbers stay numbers."""
-    text = "" if value is None else str(value)
-    if text.startswith(_FORMULA_STARTS) and not _is_number(text):
-        return f"'{text}"
-    return text
 
 
 def response(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> StreamingHttpResponse:
@@ -33,13 +25,8 @@ def response(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
         # The mark by which spreadsheets recognise UTF-8.
         yield "\ufeff" + writer.writerow(head)
         for row in rows:
-            yield writer.writerow([cell(value) for value in row])
+            yield writer.writerow([files.cell(value) for value in row])
 
     answer = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
-
-
-def _is_number(text: str) -> bool:
-    digits = text.removeprefix("-").replace(".", "", 1)
-    return digits.isascii() and digits.isdigit()

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 from tallystick.core import pdf
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
+from tallystick.core.files import Sink
 from tallystick.custody import accounts, assets, books, errors, numbers
 from tallystick.custody.numbers import Family
 from tallystick.custody.safeguarding import arrangements, funding, pack, proof_paper, proofs, wording
@@ -366,7 +367,7 @@ def _told(request: HttpRequest, act: Callable[[], object], done: str) -> None:
         messages.success(request, done)
 
 
-def _handed(write: Callable[[pdf.Sink], object], name: str, content_type: str) -> FileResponse:
+def _handed(write: Callable[[Sink], object], name: str, content_type: str) -> FileResponse:
     """A file that is written first, so that a failure is an answer and not half a file; kept nowhere."""
     content = tempfile.TemporaryFile()  # noqa: SIM115 -- the response closes it, and with that it is gone
     try:

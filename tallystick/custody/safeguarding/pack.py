@@ -25,6 +25,7 @@ from django.utils.translation import gettext, gettext_noop
 
 from tallystick.core import pdf
 from tallystick.core.db import Db
+from tallystick.core.files import Sink, cell
 from tallystick.custody import books, history
 from tallystick.custody.books import Book
 from tallystick.custody.numbers import BookId, Family
@@ -54,8 +55,6 @@ _TITLES: Mapping[str, str] = {
     "proofs": gettext_noop("Daily segregation proofs"),
     "prudent_segregation": gettext_noop("Own money left in on purpose"),
 }
-
-_FORMULA_STARTS = ("=", "+", "@", "\t", "\r")
 
 
 class Disagreement(Exception):
@@ -120,7 +119,7 @@ def packs(db: Db, book: int, *, limit: int = 20) -> list[Pack]:
 
 
 def build(
-    db: Db, book: int, out: pdf.Sink, *, actor: Actor, now: datetime, progress: Progress | None = None
+    db: Db, book: int, out: Sink, *, actor: Actor, now: datetime, progress: Progress | None = None
 ) -> Pack:
     """Write the resolution pack of a book, as it stands now, and record that it was built.
 
@@ -245,7 +244,7 @@ def _checked(db: Db, book: int, position: int, sums: _Sums) -> list[_Checked]:
 class _Counted:
     """What is written through it, hashed and counted."""
 
-    def __init__(self, out: pdf.Sink) -> None:
+    def __init__(self, out: Sink) -> None:
         self._out = out
         self.sha256 = hashlib.sha256()
         self.size = 0
@@ -263,7 +262,7 @@ class _Counted:
 class _Text:
     """Where `csv` writes its lines: UTF-8, handed on by the block."""
 
-    def __init__(self, out: pdf.Sink) -> None:
+    def __init__(self, out: Sink) -> None:
         self._out = out
         # The mark by which spreadsheets recognise UTF-8.
         self._held = ["\ufeff"]
@@ -281,7 +280,7 @@ class _Text:
 class _Writing:
     """The ZIP while it is written: one file after the other, each hashed as it goes."""
 
-    def __init__(self, out: pdf.Sink, now: datetime) -> None:
+    def __init__(self, out: Sink, now: datetime) -> None:
         self._whole = _Counted(out)
         # Written as a stream, from the front to the back: it needs no more of a file than `write`.
         self._zip = zipfile.ZipFile(cast(IO[bytes], self._whole), "w", zipfile.ZIP_DEFLATED)
@@ -307,7 +306,7 @@ class _Writing:
             writer.writerow(table.head)
             for row in table.rows:
                 sums.add(table.name, row)
-                writer.writerow([_cell(each) for each in row])
+                writer.writerow([cell(each) for each in row])
                 count += 1
             text.flush()
 
@@ -326,11 +325,6 @@ class _Rows:
         self._done += more
         if self._progress:
             self._progress(min(self._done, self._total), self._total)
-
-
-def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula; amounts are numbers and stay so."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def _expected(db: Db, book: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from tallystick.core import pdf
+from tallystick.core.files import Sink
 from tallystick.custody.safeguarding import comparison
 from tallystick.custody.safeguarding.comparison import Finding, Position, Proposal
 from tallystick.evidence import canonical
@@ -103,7 +103,7 @@ def digest(header_text: str) -> bytes:
 
 
 def write(
-    out: pdf.Sink,
+    out: Sink,
     header_text: str,
     lines: Iterable[Mapping[str, canonical.Value]],
     *,

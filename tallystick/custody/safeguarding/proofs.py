@@ -16,8 +16,8 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from tallystick.core import pdf
 from tallystick.core.db import Db
+from tallystick.core.files import Sink
 from tallystick.custody import accounts, assets, books, errors, reconciliation
 from tallystick.custody.numbers import BookId
 from tallystick.custody.safeguarding import arrangements, close, comparison, proof_file
@@ -164,7 +164,7 @@ def lines(
         raise AccountsChanged(f"{found.id}: the accounts hash to {digest.hexdigest()}")
 
 
-def write_file(db: Db, found: Proof, out: pdf.Sink, *, progress: close.Progress | None = None) -> None:
+def write_file(db: Db, found: Proof, out: Sink, *, progress: close.Progress | None = None) -> None:
     """Write the proof's JSON file. Raises `AccountsChanged`."""
     proof_file.write(
         out, found.header_text, lines(db, found, progress=progress), sign_off=_signed(sign_off(db, found))
