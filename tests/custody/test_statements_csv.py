@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pytest
 
-from tallystick.custody.statements import errors, file, mapping, rows
+from tallystick.custody.statements import errors, file, mapping, rows, text_lines
 from tests.custody.statement_samples import CORPUS, ROOT
 
 SHIPPED = sorted((ROOT / "docs" / "reference" / "mappings").glob("*.yaml"))
@@ -239,6 +239,21 @@ def test_a_mapping_is_chosen_by_the_header() -> None:
     assert isinstance(judged(text).refusal, errors.MappingMissing)
     doubled = judged(text.replace("Ref", "Amount"), declared(BANK, {"reference": None}))
     assert isinstance(doubled.refusal, errors.ColumnMissing)
+
+
+def test_bytes_are_weighed_once_however_many_mappings_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which encoding a file is in says its bytes, not the mapping that is tried: it is asked for once."""
+    weighed: list[str] = []
+
+    def detect(source: BinaryIO) -> str:
+        weighed.append(seen(source))
+        return weighed[-1]
+
+    seen = text_lines.detect
+    monkeypatch.setattr(text_lines, "detect", detect)
+    text = HEAD + "02.03.2026;é;1,00;1,00\n03.03.2026;B;1,00;2,00\n"
+    assert judged(text, *[declared(CHANNEL)] * 3, declared(BANK)).encoding == "utf-8"
+    assert weighed == ["utf-8"]
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "cp1252", "utf-8", "utf-8-sig"])

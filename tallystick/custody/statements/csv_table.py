@@ -11,7 +11,7 @@ import csv
 import datetime as dt
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from django.utils.translation import gettext_noop as _
@@ -39,12 +39,15 @@ class Reader:
 
     format_name = "csv"
 
-    def __init__(self, source: BinaryIO, mapping: Mapping, *, encoding: str | None = None) -> None:
+    def __init__(
+        self, source: BinaryIO, mapping: Mapping, *, encoding: str | None = None, seen: str | None = None
+    ) -> None:
+        # Seen in the bytes before, by whoever tries several mappings: a long file is weighed once.
         self.notes = Notes()
         self.entries = 0
         self.not_booked = 0
         self.mapping = mapping
-        self._lines = text_lines.Lines(source, encoding=_codec(encoding or mapping.encoding))
+        self._lines = text_lines.Lines(source, encoding=_codec(encoding or mapping.encoding) or seen)
         self._places: dict[str, tuple[int, ...]] = {}
         self._names: dict[str, str] = {name: " + ".join(given) for name, given in mapping.named.items()}
         self._line = 1
@@ -425,20 +428,26 @@ def chosen(mappings: Sequence[Mapping], source: BinaryIO, head: bytes, *, encodi
     what is no table, and `errors.MappingMissing` for a table nobody declared.
     """
     table = is_table(head)
+    detected = functools.cache(lambda: text_lines.detect(source))
+
+    def reader(mapping: Mapping) -> Reader:
+        seen = None if encoding or mapping.encoding else detected()
+        return Reader(source, mapping, encoding=encoding, seen=seen)
+
     for mapping in mappings:
         # Without a header any table would fit: then the bytes must look like one.
-        if _has_header(mapping, source, encoding) if mapping.header else table:
-            return Reader(source, mapping, encoding=encoding)
+        if _has_header(mapping, reader) if mapping.header else table:
+            return reader(mapping)
     if not table:
         raise errors.NotAStatement("unknown")
     if len(mappings) == 1:
-        return Reader(source, mappings[0], encoding=encoding)
+        return reader(mappings[0])
     raise errors.MappingMissing(line=1, field="CSV")
 
 
-def _has_header(mapping: Mapping, source: BinaryIO, encoding: str | None) -> bool:
+def _has_header(mapping: Mapping, reader: Callable[[Mapping], Reader]) -> bool:
     try:
-        Reader(source, mapping, encoding=encoding).take_header()
+        reader(mapping).take_header()
     except errors.StatementRefused:
         return False
     return True
