@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext, gettext_noop
 
 from tallystick.api import errors
-from tallystick.core.errors import Refusal
+from tallystick.core.errors import Absence, Refusal
 from tallystick.custody import errors as custody
 from tallystick.identity import errors as identity
 
@@ -39,23 +39,10 @@ STATUSES: Mapping[type[Refusal], int] = MappingProxyType(
         custody.Malformed: 422,
         custody.BatchEmpty: 422,
         custody.BatchTooLarge: 413,
-        custody.BookUnknown: 404,
-        custody.CaseUnknown: 404,
-        identity.ApprovalUnknown: 404,
-        custody.AccountUnknown: 404,
-        custody.AuthorisationNotFound: 404,
-        custody.TransferNotFound: 404,
-        custody.ProofUnknown: 404,
-        custody.PositionUnknown: 404,
-        custody.QuoteUnknown: 404,
-        custody.AssessmentUnknown: 404,
-        custody.TimeBeforeBook: 404,
-        custody.PayoutUnknown: 404,
-        custody.BankAccountUnknown: 404,
-        custody.PayoutBatchUnknown: 404,
     }
 )
-"""Refusals of the domains that are not told with 409: a rule said no, to this and in this state."""
+"""Refusals of the domains that are told neither with 404 (an `Absence`) nor with 409 (a rule said no, to this
+and in this state)."""
 
 TITLES: Mapping[int, str] = MappingProxyType(
     {
@@ -104,7 +91,9 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
 def status_of(refusal: Refusal | type[Refusal]) -> int:
     """The HTTP status a refusal is told with."""
     kind = refusal if isinstance(refusal, type) else type(refusal)
-    return kind.status if issubclass(kind, errors.Turned) else STATUSES.get(kind, 409)
+    if issubclass(kind, errors.Turned):
+        return kind.status
+    return 404 if issubclass(kind, Absence) else STATUSES.get(kind, 409)
 
 
 def answer(

@@ -37,6 +37,10 @@ class Refusal(Exception):
         return gettext(self.template()).format(**self.fields)
 
 
+class Absence(Refusal):
+    """There is nothing of that name, or it is not this reader's to know of: on pages and in the API a 404."""
+
+
 class CalendarUnknown(Refusal):
     """There is no calendar {calendar}. There are: {known}."""
 

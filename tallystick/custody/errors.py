@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from tallystick.core.errors import Refusal
+from tallystick.core.errors import Absence, Refusal
 
 
 class PostingStopped(Exception):
@@ -216,7 +216,7 @@ class BatchTooLarge(Refusal):
     """A batch holds 1 to {most} transfers; this one has {given}. Send it in parts."""
 
 
-class BookUnknown(Refusal):
+class BookUnknown(Absence):
     """There is no book {book}."""
 
 
@@ -232,7 +232,7 @@ class AssetExists(Refusal):
     """There is an asset {asset} already."""
 
 
-class AccountUnknown(Refusal):
+class AccountUnknown(Absence):
     """There is no account {account}."""
 
 
@@ -256,7 +256,7 @@ class BalanceNotZero(Refusal):
     """An account is closed when nothing is on it and nothing is held: {balance} minor units are left."""
 
 
-class AuthorisationNotFound(Refusal):
+class AuthorisationNotFound(Absence):
     """There is no authorisation {authorisation}."""
 
 
@@ -284,15 +284,15 @@ class SigningKeyTaken(Refusal):
     """This public key is registered already."""
 
 
-class TransferNotFound(Refusal):
+class TransferNotFound(Absence):
     """There is no transfer {transfer}."""
 
 
-class PositionUnknown(Refusal):
+class PositionUnknown(Absence):
     """Book {book} has no position {position}; its last is {last}."""
 
 
-class TimeBeforeBook(Refusal):
+class TimeBeforeBook(Absence):
     """Book {book} was opened at {opened_at}; it has no state before."""
 
 
@@ -307,7 +307,7 @@ class OpeningNotFirst(Refusal):
 # ── of a bank's statements, in order ─────────────────────────────────────────────────────────────────────
 
 
-class StatementFileUnknown(Refusal):
+class StatementFileUnknown(Absence):
     """There is no statement file {file}."""
 
 
@@ -351,7 +351,7 @@ class StatementsDoNotJoin(Refusal):
     """A statement is missing between {before} and {after}: they differ by {difference_minor} minor units."""
 
 
-class ReconciliationUnknown(Refusal):
+class ReconciliationUnknown(Absence):
     """There is no reconciliation {reconciliation}."""
 
 
@@ -366,7 +366,7 @@ class NoLiquidity(Refusal):
     """Nothing is held in {asset} in book {book}: there is nothing to assess."""
 
 
-class AssessmentUnknown(Refusal):
+class AssessmentUnknown(Absence):
     """There is no liquidity assessment {assessment}."""
 
 
@@ -405,7 +405,7 @@ class PositionAccountMissing(Refusal):
     """Book {book} has no position account {reference}: open an external account with this reference."""
 
 
-class QuoteUnknown(Refusal):
+class QuoteUnknown(Absence):
     """There is no quote {quote}."""
 
 
@@ -475,7 +475,7 @@ class PeriodUnreadable(Refusal):
 # ── of the workbench, in order ───────────────────────────────────────────────────────────────────────────
 
 
-class CaseUnknown(Refusal):
+class CaseUnknown(Absence):
     """There is no case {case}."""
 
 
@@ -511,7 +511,7 @@ class MatchLineProposed(Refusal):
     """{line} is in a match that waits for approval ({approval})."""
 
 
-class ManualMatchUnknown(Refusal):
+class ManualMatchUnknown(Absence):
     """There is no match by hand {match}."""
 
 
@@ -523,7 +523,7 @@ class WriteOffAccountMissing(Refusal):
     """Book {book} has no account to write off {asset} to: open an own account, and one for suspense."""
 
 
-class ReceiptUnknown(Refusal):
+class ReceiptUnknown(Absence):
     """There is no unidentified receipt {receipt}."""
 
 
@@ -574,7 +574,7 @@ class ContactUnknown(Refusal):
     """No contact {role}, {name} is kept."""
 
 
-class ProofUnknown(Refusal):
+class ProofUnknown(Absence):
     """There is no safeguarding proof {proof}."""
 
 
@@ -593,7 +593,7 @@ class ProposalUnknown(Refusal):
 # ── of payouts, in order ─────────────────────────────────────────────────────────────────────────────────
 
 
-class BankAccountUnknown(Refusal):
+class BankAccountUnknown(Absence):
     """There is no bank account {bank_account}."""
 
 
@@ -645,7 +645,7 @@ class AuthorisationUnfit(Refusal):
     """The authorisation {authorisation} is not for this payout."""
 
 
-class PayoutUnknown(Refusal):
+class PayoutUnknown(Absence):
     """There is no payout {payout}."""
 
 
@@ -665,7 +665,7 @@ class NothingToBatch(Refusal):
     """No released payout waits for a batch."""
 
 
-class PayoutBatchUnknown(Refusal):
+class PayoutBatchUnknown(Absence):
     """There is no payout batch {batch}."""
 
 

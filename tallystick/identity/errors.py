@@ -1,6 +1,6 @@
 """Why identity refuses, in order of precedence."""
 
-from tallystick.core.errors import Refusal
+from tallystick.core.errors import Absence, Refusal
 
 
 class AccessDenied(Refusal):
@@ -82,7 +82,7 @@ class ProposalOpen(Refusal):
     """There is an open proposal for this already: {approval}. It is decided or withdrawn first."""
 
 
-class ApprovalUnknown(Refusal):
+class ApprovalUnknown(Absence):
     """There is no proposal {approval}."""
 
 

@@ -8,28 +8,9 @@ from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from tallystick.core.errors import Refusal
-from tallystick.custody import errors as custody
+from tallystick.core.errors import Absence, Refusal
 from tallystick.identity.errors import AccessDenied
 from tallystick.web import observation
-
-_ABSENT = (
-    custody.AccountUnknown,
-    custody.AuthorisationNotFound,
-    custody.BookUnknown,
-    custody.CaseUnknown,
-    custody.ManualMatchUnknown,
-    custody.PayoutUnknown,
-    custody.PositionUnknown,
-    custody.QuoteUnknown,
-    custody.ReceiptUnknown,
-    custody.ReconciliationUnknown,
-    custody.ProofUnknown,
-    custody.StatementFileUnknown,
-    custody.TimeBeforeBook,
-    custody.TransferNotFound,
-)
-"""Refusals that mean: there is nothing of that name."""
 
 
 def denied(request: HttpRequest, denial: AccessDenied) -> HttpResponse:
@@ -39,7 +20,7 @@ def denied(request: HttpRequest, denial: AccessDenied) -> HttpResponse:
 
 def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """404 where what was named is not there; else 409: it was understood, and the rules say no."""
-    if isinstance(refusal, _ABSENT):
+    if isinstance(refusal, Absence):
         return _page(request, 404, _("Not found"), refusal.message)
     return _page(request, 409, _("Refused"), refusal.message)
 

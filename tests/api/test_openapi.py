@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from tallystick.api import errors, openapi, problems, urls
-from tallystick.core.errors import Refusal
+from tallystick.core.errors import Absence, Refusal
 from tallystick.custody import codes
 from tallystick.custody import errors as custody
 from tallystick.custody.transfers import TransferRequest
@@ -62,6 +62,13 @@ def refusals() -> Iterator[type[Refusal]]:
 
 def test_every_status_has_a_title() -> None:
     assert {problems.status_of(kind) for kind in refusals()} <= set(problems.TITLES)
+
+
+def test_an_absence_is_404_whoever_declared_it() -> None:
+    """What is not there is told alike on pages and here: neither keeps a list of its own."""
+    absent = {kind for kind in refusals() if issubclass(kind, Absence)}
+    assert {custody.AccountUnknown, custody.ReceiptUnknown, custody.BankAccountUnknown} <= absent
+    assert {problems.status_of(kind) for kind in absent} == {404}
 
 
 @pytest.mark.parametrize("status", sorted(problems.TITLES))
