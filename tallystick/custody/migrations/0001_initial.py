@@ -131,6 +131,25 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_account",
                 "db_table_comment": "An account of a book, in one of four closed families.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("family__gte", 1), ("family__lte", 4)),
+                        name="custody_account_family",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("normal_side__in", (1, 2))), name="custody_account_side"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("family", 1), ("normal_side", 2), models.Q(("owner", ""), _negated=True)
+                            ),
+                            models.Q(("family", 1), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="custody_account_client_owned",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -291,6 +310,37 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_authorisation",
                 "db_table_comment": "What a client has authorised: payee, amount or formula, validity, how often. Append-only.",
+                "indexes": [
+                    models.Index(fields=["debit_account", "number"], name="custody_authorisation_debtor")
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_minor__gt", 0), ("uses_max__gt", 0)),
+                        name="custody_authorisation_some",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("valid_until__gt", models.F("valid_from"))),
+                        name="custody_authorisation_window",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("public_key", None), ("signature", None)),
+                            models.Q(("public_key__isnull", False), ("signature__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="custody_authorisation_signed",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("amount_rule", 3), ("day_basis__in", (360, 365)), ("rate_ppm__isnull", False)
+                            ),
+                            models.Q(("amount_rule", 3), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="custody_authorisation_formula",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -338,6 +388,24 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_account_state",
                 "db_table_comment": "Each change of an account's state and limits, with its reason. Append-only.",
+                "indexes": [
+                    models.Index(fields=["account", "-id"], name="custody_state_of_account"),
+                    models.Index(fields=["book", "-id"], name="custody_state_of_book"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["open", "debits_frozen", "credits_frozen", "frozen", "closed"])
+                        ),
+                        name="custody_account_state_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ceiling_minor", None), ("ceiling_minor__gte", 0), _connector="OR"
+                        ),
+                        name="custody_ceiling",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -516,70 +584,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddIndex(
-            model_name="authorisation",
-            index=models.Index(fields=["debit_account", "number"], name="custody_authorisation_debtor"),
-        ),
-        migrations.AddConstraint(
-            model_name="authorisation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_minor__gt", 0), ("uses_max__gt", 0)),
-                name="custody_authorisation_some",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="authorisation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("valid_until__gt", models.F("valid_from"))),
-                name="custody_authorisation_window",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="authorisation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("public_key", None), ("signature", None)),
-                    models.Q(("public_key__isnull", False), ("signature__isnull", False)),
-                    _connector="OR",
-                ),
-                name="custody_authorisation_signed",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="authorisation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("amount_rule", 3), ("day_basis__in", (360, 365)), ("rate_ppm__isnull", False)),
-                    models.Q(("amount_rule", 3), _negated=True),
-                    _connector="OR",
-                ),
-                name="custody_authorisation_formula",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="accountstate",
-            index=models.Index(fields=["account", "-id"], name="custody_state_of_account"),
-        ),
-        migrations.AddIndex(
-            model_name="accountstate",
-            index=models.Index(fields=["book", "-id"], name="custody_state_of_book"),
-        ),
-        migrations.AddConstraint(
-            model_name="accountstate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ["open", "debits_frozen", "credits_frozen", "frozen", "closed"])
-                ),
-                name="custody_account_state_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accountstate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ceiling_minor", None), ("ceiling_minor__gte", 0), _connector="OR"),
-                name="custody_ceiling",
-            ),
-        ),
-        migrations.AddIndex(
             model_name="account",
             index=models.Index(fields=["book", "owner"], name="custody_account_owner"),
         ),
@@ -587,29 +591,6 @@ class Migration(migrations.Migration):
             model_name="account",
             constraint=models.UniqueConstraint(
                 fields=("book", "reference"), name="custody_account_reference"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("family__gte", 1), ("family__lte", 4)), name="custody_account_family"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("normal_side__in", (1, 2))), name="custody_account_side"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("family", 1), ("normal_side", 2), models.Q(("owner", ""), _negated=True)),
-                    models.Q(("family", 1), _negated=True),
-                    _connector="OR",
-                ),
-                name="custody_account_client_owned",
             ),
         ),
         migrations.RunSQL(GUARDS.read_text(encoding="utf-8"), migrations.RunSQL.noop),

@@ -121,6 +121,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_reconciliation",
                 "db_table_comment": "Each run of the reconciliation, with both totals. Append-only.",
+                "indexes": [
+                    models.Index(fields=["bank_account", "-id"], name="custody_reconciliation_latest")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -159,6 +162,12 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_statement_file",
                 "db_table_comment": "Statement files imported whole; a refused file leaves nothing here. Append-only.",
+                "indexes": [models.Index(fields=["bank_account", "-id"], name="custody_file_of_account")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("bytes__gt", 0)), name="custody_statement_file_some"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -207,6 +216,10 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_statement",
                 "db_table_comment": "Bank statements: opening balance plus lines is closing balance. Append-only.",
+                "indexes": [models.Index(fields=["bank_account", "to_date"], name="custody_statement_days")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("bank_account", "digest"), name="custody_statement_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -268,6 +281,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_statement_line",
                 "db_table_comment": "Lines of bank statements. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("statement", "number"), name="custody_statement_line_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -325,63 +343,27 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_break",
                 "db_table_comment": "The differences a reconciliation found. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("reconciliation", "number"), name="custody_break_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "kind__in",
+                                [
+                                    "duplicate",
+                                    "amount",
+                                    "wrong_account",
+                                    "timing",
+                                    "unidentified",
+                                    "missing_in_ledger",
+                                    "missing_at_bank",
+                                ],
+                            )
+                        ),
+                        name="custody_break_kind",
+                    ),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="reconciliation",
-            index=models.Index(fields=["bank_account", "-id"], name="custody_reconciliation_latest"),
-        ),
-        migrations.AddIndex(
-            model_name="statementfile",
-            index=models.Index(fields=["bank_account", "-id"], name="custody_file_of_account"),
-        ),
-        migrations.AddConstraint(
-            model_name="statementfile",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("bytes__gt", 0)), name="custody_statement_file_some"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="bankstatement",
-            index=models.Index(fields=["bank_account", "to_date"], name="custody_statement_days"),
-        ),
-        migrations.AddConstraint(
-            model_name="bankstatement",
-            constraint=models.UniqueConstraint(
-                fields=("bank_account", "digest"), name="custody_statement_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="statementline",
-            constraint=models.UniqueConstraint(
-                fields=("statement", "number"), name="custody_statement_line_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="break",
-            constraint=models.UniqueConstraint(
-                fields=("reconciliation", "number"), name="custody_break_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="break",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "kind__in",
-                        [
-                            "duplicate",
-                            "amount",
-                            "wrong_account",
-                            "timing",
-                            "unidentified",
-                            "missing_in_ledger",
-                            "missing_at_bank",
-                        ],
-                    )
-                ),
-                name="custody_break_kind",
-            ),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     ]

@@ -174,6 +174,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout",
                 "db_table_comment": "Orders to pay clients' money out to their own bank accounts. Append-only.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_minor__gt", 0)), name="custody_payout_some"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -198,6 +203,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_bank_account",
                 "db_table_comment": "Clients' bank accounts to which payouts may go. Append-only.",
+                "indexes": [models.Index(fields=["book", "owner"], name="custody_bank_account_owner")],
             },
         ),
         migrations.CreateModel(
@@ -260,6 +266,20 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_bank_account_change",
                 "db_table_comment": "Every change of a client's bank account, its number sealed. Append-only.",
+                "indexes": [models.Index(fields=["fingerprint"], name="custody_bank_change_print")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("bank_account", "number"), name="custody_bank_change_in_turn"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["unverified", "verified", "closed"])),
+                        name="custody_bank_change_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("bic", ""), ("cnaps", ""), _negated=True),
+                        name="custody_bank_change_agent",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -339,6 +359,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_acknowledgement",
                 "db_table_comment": "Which client has read which version of the payout notice. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("book", "owner", "version", "digest"), name="custody_payout_acknowledged_once"
+                    )
+                ],
             },
         ),
         migrations.AddField(
@@ -385,6 +410,13 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_batch",
                 "db_table_comment": "Batches of payouts, each a pain.001 file. Append-only.",
+                "indexes": [models.Index(fields=["book", "-id"], name="custody_payout_batch_of_book")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("payouts__gt", 0), ("sum_minor__gt", 0)),
+                        name="custody_batch_some",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -416,6 +448,13 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_notice",
                 "db_table_comment": "Notices shown before a payout is ordered, published by two people. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("book", "version"), name="custody_payout_notice_version"),
+                    models.CheckConstraint(
+                        condition=models.Q(("actor", models.F("proposed_by")), _negated=True),
+                        name="custody_payout_notice_by_two",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -461,6 +500,17 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_posting",
                 "db_table_comment": "Ledger transfers of payouts, one a step. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("payout", "step"), name="custody_payout_posting_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("position", None), models.Q(("refusal", ""), _negated=True)),
+                            models.Q(("position__isnull", False), ("refusal", "")),
+                            _connector="OR",
+                        ),
+                        name="custody_payout_posting_answer",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -497,6 +547,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_report",
                 "db_table_comment": "The bank's answers to payouts. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("book", "sha256"), name="custody_payout_report_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -535,6 +588,14 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_report_line",
                 "db_table_comment": "What the bank said of each payout. Append-only.",
+                "indexes": [models.Index(fields=["payout"], name="custody_payout_report_of")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("code", "RTRN"), ("outcome", "applied")),
+                        fields=("payout",),
+                        name="custody_payout_returned_once",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -600,6 +661,42 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_step",
                 "db_table_comment": "Every status a payout has had, with who and why: queue and history. Append-only.",
+                "indexes": [models.Index(fields=["status", "payout"], name="custody_payout_step_status")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("payout", "number"), name="custody_payout_step_in_turn"),
+                    models.UniqueConstraint(fields=("payout", "status"), name="custody_payout_step_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    "asked",
+                                    "pending",
+                                    "released",
+                                    "batched",
+                                    "sent",
+                                    "accepted",
+                                    "settled",
+                                    "refused",
+                                    "cancelled",
+                                    "declined",
+                                    "rejected",
+                                    "returned",
+                                ],
+                            )
+                        ),
+                        name="custody_payout_step_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "released"), _negated=True),
+                            models.Q(("approval", None), ("by_rule", True)),
+                            models.Q(("approval__isnull", False), ("by_rule", False)),
+                            _connector="OR",
+                        ),
+                        name="custody_payout_step_released",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -669,6 +766,21 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_terms",
                 "db_table_comment": "Limits, cool-off and cut-off of payouts, changed by two people. Append-only.",
+                "indexes": [models.Index(fields=["bank_account", "-id"], name="custody_payout_terms_newest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("actor", models.F("proposed_by")), _negated=True),
+                        name="custody_payout_terms_by_two",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cool_off_hours__gte", 0),
+                            ("daily_above_minor__gte", 0),
+                            ("release_above_minor__gte", 0),
+                        ),
+                        name="custody_payout_terms_range",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -678,45 +790,11 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.payoutterms"
             ),
         ),
-        migrations.AddIndex(
-            model_name="bankaccount",
-            index=models.Index(fields=["book", "owner"], name="custody_bank_account_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="bankaccountchange",
-            index=models.Index(fields=["fingerprint"], name="custody_bank_change_print"),
-        ),
-        migrations.AddConstraint(
-            model_name="bankaccountchange",
-            constraint=models.UniqueConstraint(
-                fields=("bank_account", "number"), name="custody_bank_change_in_turn"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bankaccountchange",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["unverified", "verified", "closed"])),
-                name="custody_bank_change_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bankaccountchange",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("bic", ""), ("cnaps", ""), _negated=True),
-                name="custody_bank_change_agent",
-            ),
-        ),
         migrations.AddField(
             model_name="payoutbatchline",
             name="batch",
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="custody.payoutbatch"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutacknowledgement",
-            constraint=models.UniqueConstraint(
-                fields=("book", "owner", "version", "digest"), name="custody_payout_acknowledged_once"
             ),
         ),
         migrations.AddIndex(
@@ -731,137 +809,6 @@ class Migration(migrations.Migration):
             model_name="payout",
             constraint=models.UniqueConstraint(
                 fields=("book", "owner", "request_key"), name="custody_payout_asked_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payout",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_minor__gt", 0)), name="custody_payout_some"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutnotice",
-            constraint=models.UniqueConstraint(
-                fields=("book", "version"), name="custody_payout_notice_version"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutnotice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("actor", models.F("proposed_by")), _negated=True),
-                name="custody_payout_notice_by_two",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutposting",
-            constraint=models.UniqueConstraint(fields=("payout", "step"), name="custody_payout_posting_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutposting",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("position", None), models.Q(("refusal", ""), _negated=True)),
-                    models.Q(("position__isnull", False), ("refusal", "")),
-                    _connector="OR",
-                ),
-                name="custody_payout_posting_answer",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutreport",
-            constraint=models.UniqueConstraint(fields=("book", "sha256"), name="custody_payout_report_once"),
-        ),
-        migrations.AddIndex(
-            model_name="payoutreportline",
-            index=models.Index(fields=["payout"], name="custody_payout_report_of"),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutreportline",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("code", "RTRN"), ("outcome", "applied")),
-                fields=("payout",),
-                name="custody_payout_returned_once",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="payoutstep",
-            index=models.Index(fields=["status", "payout"], name="custody_payout_step_status"),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutstep",
-            constraint=models.UniqueConstraint(
-                fields=("payout", "number"), name="custody_payout_step_in_turn"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutstep",
-            constraint=models.UniqueConstraint(fields=("payout", "status"), name="custody_payout_step_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutstep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        [
-                            "asked",
-                            "pending",
-                            "released",
-                            "batched",
-                            "sent",
-                            "accepted",
-                            "settled",
-                            "refused",
-                            "cancelled",
-                            "declined",
-                            "rejected",
-                            "returned",
-                        ],
-                    )
-                ),
-                name="custody_payout_step_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutstep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "released"), _negated=True),
-                    models.Q(("approval", None), ("by_rule", True)),
-                    models.Q(("approval__isnull", False), ("by_rule", False)),
-                    _connector="OR",
-                ),
-                name="custody_payout_step_released",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="payoutterms",
-            index=models.Index(fields=["bank_account", "-id"], name="custody_payout_terms_newest"),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutterms",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("actor", models.F("proposed_by")), _negated=True),
-                name="custody_payout_terms_by_two",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutterms",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("cool_off_hours__gte", 0), ("daily_above_minor__gte", 0), ("release_above_minor__gte", 0)
-                ),
-                name="custody_payout_terms_range",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="payoutbatch",
-            index=models.Index(fields=["book", "-id"], name="custody_payout_batch_of_book"),
-        ),
-        migrations.AddConstraint(
-            model_name="payoutbatch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("payouts__gt", 0), ("sum_minor__gt", 0)), name="custody_batch_some"
             ),
         ),
         migrations.AddConstraint(

@@ -158,6 +158,27 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_manual_match",
                 "db_table_comment": "Matches by hand, each by two people; the reconciliation honours them. Append-only.",
+                "indexes": [models.Index(fields=["bank_account", "-id"], name="custody_manual_match_latest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("proposed_by", models.F("approved_by")), _negated=True),
+                        name="custody_manual_match_two_people",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("write_off_minor", 0), ("write_off_transfer", None)),
+                            models.Q(
+                                models.Q(("write_off_minor", 0), _negated=True),
+                                ("write_off_transfer__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="custody_manual_match_write_off",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True), name="custody_manual_match_reason"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -222,6 +243,34 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_book_day",
                 "db_table_comment": "Days closed and reopened, each by two people, with what they hold. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("book", "day", "number"), name="custody_book_day_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("act__in", ["closed", "reopened"])), name="custody_book_day_act"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("prepared_by", models.F("signed_by")), _negated=True),
+                        name="custody_book_day_two_people",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("position_from__gte", 1),
+                            (
+                                "position_to__gte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("position_from"), "-", models.Value(1)
+                                ),
+                            ),
+                        ),
+                        name="custody_book_day_positions",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("act", "closed"), models.Q(("reason", ""), _negated=True), _connector="OR"
+                        ),
+                        name="custody_book_day_reason",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -269,6 +318,20 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_book_days",
                 "db_table_comment": "A book's calendar, cut-off and limits, each change with its reason. Append-only.",
+                "indexes": [models.Index(fields=["book", "-id"], name="custody_book_days_latest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("break_age_max__gte", 0),
+                            ("receipt_age_max__gte", 0),
+                            ("write_off_max_minor__gte", 0),
+                        ),
+                        name="custody_book_days_limits",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True), name="custody_book_days_reason"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -305,6 +368,10 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_case",
                 "db_table_comment": "A case for each difference; what it is and how it stands are its steps. Append-only.",
+                "indexes": [models.Index(fields=["book", "-id"], name="custody_case_of_book")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("bank_account", "anchor"), name="custody_case_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -374,6 +441,50 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_case_step",
                 "db_table_comment": "Everything that happened to a case, and how it stood after. Append-only.",
+                "indexes": [models.Index(fields=["case", "-id"], name="custody_case_step_latest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "act__in",
+                                [
+                                    "opened",
+                                    "changed",
+                                    "taken",
+                                    "noted",
+                                    "fix_posted",
+                                    "fix_refused",
+                                    "matched",
+                                    "unmatched",
+                                    "resolved",
+                                    "reopened",
+                                ],
+                            )
+                        ),
+                        name="custody_case_step_act",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "in_progress", "resolved"])),
+                        name="custody_case_step_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "kind__in",
+                                [
+                                    "duplicate",
+                                    "amount",
+                                    "wrong_account",
+                                    "timing",
+                                    "unidentified",
+                                    "missing_in_ledger",
+                                    "missing_at_bank",
+                                ],
+                            )
+                        ),
+                        name="custody_case_step_kind",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -393,10 +504,22 @@ class Migration(migrations.Migration):
                 ("proposed_by", models.CharField(max_length=80)),
                 ("approved_by", models.CharField(max_length=80)),
                 ("at", models.DateTimeField()),
+                (
+                    "approval",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="identity.approval"
+                    ),
+                ),
             ],
             options={
                 "db_table": "custody_manual_match_undoing",
                 "db_table_comment": "Matches by hand that were undone, each by two people. Append-only.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("proposed_by", models.F("approved_by")), _negated=True),
+                        name="custody_manual_match_undoing_two",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -433,6 +556,17 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_manual_match_line",
                 "db_table_comment": "The lines of matches by hand; none is in two that stand. Append-only.",
+                "indexes": [models.Index(fields=["position"], name="custody_match_line_position")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("position__isnull", False), ("statement_line", None)),
+                            models.Q(("position", None), ("statement_line__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="custody_manual_match_line_side",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -486,6 +620,23 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_receipt_step",
                 "db_table_comment": "Unidentified receipts: what was found out, and where they went. Append-only.",
+                "indexes": [
+                    models.Index(fields=["book", "position", "-id"], name="custody_receipt_step_latest")
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("act__in", ["noted", "traced", "returned"])),
+                        name="custody_receipt_step_act",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("act", "noted"), ("transfer", None)),
+                            models.Q(models.Q(("act", "noted"), _negated=True), ("transfer__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="custody_receipt_step_moved",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -516,216 +667,10 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_rolled_item",
                 "db_table_comment": "What each closed day rolled to the next. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("book_day", "case"), name="custody_rolled_item_once")
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="bookday",
-            constraint=models.UniqueConstraint(
-                fields=("book", "day", "number"), name="custody_book_day_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bookday",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("act__in", ["closed", "reopened"])), name="custody_book_day_act"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bookday",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("prepared_by", models.F("signed_by")), _negated=True),
-                name="custody_book_day_two_people",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bookday",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("position_from__gte", 1),
-                    (
-                        "position_to__gte",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("position_from"), "-", models.Value(1)
-                        ),
-                    ),
-                ),
-                name="custody_book_day_positions",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bookday",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("act", "closed"), models.Q(("reason", ""), _negated=True), _connector="OR"
-                ),
-                name="custody_book_day_reason",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="bookdays",
-            index=models.Index(fields=["book", "-id"], name="custody_book_days_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="bookdays",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("break_age_max__gte", 0), ("receipt_age_max__gte", 0), ("write_off_max_minor__gte", 0)
-                ),
-                name="custody_book_days_limits",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bookdays",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reason", ""), _negated=True), name="custody_book_days_reason"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="case",
-            index=models.Index(fields=["book", "-id"], name="custody_case_of_book"),
-        ),
-        migrations.AddConstraint(
-            model_name="case",
-            constraint=models.UniqueConstraint(fields=("bank_account", "anchor"), name="custody_case_once"),
-        ),
-        migrations.AddIndex(
-            model_name="casestep",
-            index=models.Index(fields=["case", "-id"], name="custody_case_step_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="casestep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "act__in",
-                        [
-                            "opened",
-                            "changed",
-                            "taken",
-                            "noted",
-                            "fix_posted",
-                            "fix_refused",
-                            "matched",
-                            "unmatched",
-                            "resolved",
-                            "reopened",
-                        ],
-                    )
-                ),
-                name="custody_case_step_act",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="casestep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "in_progress", "resolved"])),
-                name="custody_case_step_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="casestep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "kind__in",
-                        [
-                            "duplicate",
-                            "amount",
-                            "wrong_account",
-                            "timing",
-                            "unidentified",
-                            "missing_in_ledger",
-                            "missing_at_bank",
-                        ],
-                    )
-                ),
-                name="custody_case_step_kind",
-            ),
-        ),
-        migrations.AddField(
-            model_name="manualmatchundoing",
-            name="approval",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="identity.approval"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="manualmatch",
-            index=models.Index(fields=["bank_account", "-id"], name="custody_manual_match_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="manualmatch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("proposed_by", models.F("approved_by")), _negated=True),
-                name="custody_manual_match_two_people",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="manualmatch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("write_off_minor", 0), ("write_off_transfer", None)),
-                    models.Q(
-                        models.Q(("write_off_minor", 0), _negated=True), ("write_off_transfer__isnull", False)
-                    ),
-                    _connector="OR",
-                ),
-                name="custody_manual_match_write_off",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="manualmatch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reason", ""), _negated=True), name="custody_manual_match_reason"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="manualmatchline",
-            index=models.Index(fields=["position"], name="custody_match_line_position"),
-        ),
-        migrations.AddConstraint(
-            model_name="manualmatchline",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("position__isnull", False), ("statement_line", None)),
-                    models.Q(("position", None), ("statement_line__isnull", False)),
-                    _connector="OR",
-                ),
-                name="custody_manual_match_line_side",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="receiptstep",
-            index=models.Index(fields=["book", "position", "-id"], name="custody_receipt_step_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="receiptstep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("act__in", ["noted", "traced", "returned"])),
-                name="custody_receipt_step_act",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="receiptstep",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("act", "noted"), ("transfer", None)),
-                    models.Q(models.Q(("act", "noted"), _negated=True), ("transfer__isnull", False)),
-                    _connector="OR",
-                ),
-                name="custody_receipt_step_moved",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rolleditem",
-            constraint=models.UniqueConstraint(fields=("book_day", "case"), name="custody_rolled_item_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="manualmatchundoing",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("proposed_by", models.F("approved_by")), _negated=True),
-                name="custody_manual_match_undoing_two",
-            ),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     ]

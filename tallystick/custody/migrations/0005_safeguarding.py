@@ -110,6 +110,22 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_safeguarding_proof",
                 "db_table_comment": "Daily segregation proofs, each chained to the one before. Append-only.",
+                "indexes": [models.Index(fields=["book", "day", "-number"], name="custody_proof_of_day")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("book", "number"), name="custody_proof_in_turn"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("number", 1), ("previous_digest", None)),
+                            models.Q(("number__gt", 1), ("previous_digest__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="custody_proof_chained",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("result__in", ("compliant", "breach", "undetermined"))),
+                        name="custody_proof_result",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -159,6 +175,34 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_safeguarding_position",
                 "db_table_comment": "What a proof says of each asset, in minor units. Append-only.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("owed_minor__gte", 0),
+                            ("prudent_minor__gte", 0),
+                            (
+                                "requirement_minor",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        models.F("owed_minor"), "+", models.F("unallocated_minor")
+                                    ),
+                                    "+",
+                                    models.F("prudent_minor"),
+                                ),
+                            ),
+                            ("unallocated_minor__gte", 0),
+                        ),
+                        name="custody_position_required",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("excess_minor", 0), ("shortfall_minor__gte", 0)),
+                            models.Q(("excess_minor__gte", 0), ("shortfall_minor", 0)),
+                            _connector="OR",
+                        ),
+                        name="custody_position_one_side",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -336,64 +380,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="safeguardingproof",
-            index=models.Index(fields=["book", "day", "-number"], name="custody_proof_of_day"),
-        ),
-        migrations.AddConstraint(
-            model_name="safeguardingproof",
-            constraint=models.UniqueConstraint(fields=("book", "number"), name="custody_proof_in_turn"),
-        ),
-        migrations.AddConstraint(
-            model_name="safeguardingproof",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("number", 1), ("previous_digest", None)),
-                    models.Q(("number__gt", 1), ("previous_digest__isnull", False)),
-                    _connector="OR",
-                ),
-                name="custody_proof_chained",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="safeguardingproof",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("result__in", ("compliant", "breach", "undetermined"))),
-                name="custody_proof_result",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="safeguardingposition",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("owed_minor__gte", 0),
-                    ("prudent_minor__gte", 0),
-                    (
-                        "requirement_minor",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
-                                models.F("owed_minor"), "+", models.F("unallocated_minor")
-                            ),
-                            "+",
-                            models.F("prudent_minor"),
-                        ),
-                    ),
-                    ("unallocated_minor__gte", 0),
-                ),
-                name="custody_position_required",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="safeguardingposition",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("excess_minor", 0), ("shortfall_minor__gte", 0)),
-                    models.Q(("excess_minor__gte", 0), ("shortfall_minor", 0)),
-                    _connector="OR",
-                ),
-                name="custody_position_one_side",
-            ),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     )

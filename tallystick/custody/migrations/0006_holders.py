@@ -117,6 +117,12 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_holder_consent",
                 "db_table_comment": "What holders have agreed to and other holders have not yet. Append-only.",
+                "indexes": [models.Index(fields=["account", "-id"], name="custody_consent_of_account")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("expires_at__gt", models.F("at"))), name="custody_consent_window"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -142,6 +148,12 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_deposit_announcement",
                 "db_table_comment": "Deposits customers say they have sent. Append-only.",
+                "indexes": [models.Index(fields=["account", "-id"], name="custody_announcement_of")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_minor__gt", 0)), name="custody_announcement_some"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -177,6 +189,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_deposit_notice",
                 "db_table_comment": "Money the bank has told of and not yet put into a statement. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("account", "digest", "nth"), name="custody_deposit_notice_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -274,6 +291,20 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_deposit",
                 "db_table_comment": "Incoming payments booked from bank statements. Append-only.",
+                "indexes": [models.Index(fields=["account", "-id"], name="custody_deposit_of_account")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_minor__gt", 0)), name="custody_deposit_some"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("outcome", "credited"), ("why", "")),
+                            models.Q(("outcome", "suspense"), models.Q(("why", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="custody_deposit_why",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -296,6 +327,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_dormancy_notice",
                 "db_table_comment": "Notices before an account becomes dormant. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("account", "last_movement_at"), name="custody_dormancy_notice_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -319,6 +355,12 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_dormancy_rule",
                 "db_table_comment": "When accounts of a book become dormant; no row: never. Append-only.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("days__gt", models.F("notice_days")), ("notice_days__gt", 0)),
+                        name="custody_dormancy_days",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -337,6 +379,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_dormancy_sweep",
                 "db_table_comment": "Days on which every quiet account of a book was dealt with. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("book", "day"), name="custody_dormancy_swept")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -381,6 +426,15 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_holding",
                 "db_table_comment": "Who holds an account: none here, its owner alone. Append-only.",
+                "indexes": [models.Index(fields=["account", "-id"], name="custody_holding_latest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("rule__in", ["any", "all"])), name="custody_holding_rule"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("document", ""), _negated=True), name="custody_holding_documented"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -422,6 +476,15 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_holding_party",
                 "db_table_comment": "Each holder of a holding and as what they stand there. Append-only.",
+                "indexes": [models.Index(fields=["customer_number"], name="custody_holding_customer")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("capacity__in", ["holder", "minor", "guardian", "representative"])
+                        ),
+                        name="custody_holding_capacity",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -479,6 +542,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_pay_in_details",
                 "db_table_comment": "Bank details customers pay to, each change approved by a second person. Append-only.",
+                "indexes": [models.Index(fields=["bank_account", "-id"], name="custody_pay_in_latest")],
             },
         ),
         migrations.CreateModel(
@@ -568,101 +632,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="depositannouncement",
-            index=models.Index(fields=["account", "-id"], name="custody_announcement_of"),
-        ),
-        migrations.AddConstraint(
-            model_name="depositannouncement",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_minor__gt", 0)), name="custody_announcement_some"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="depositnotice",
-            constraint=models.UniqueConstraint(
-                fields=("account", "digest", "nth"), name="custody_deposit_notice_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="deposit",
-            index=models.Index(fields=["account", "-id"], name="custody_deposit_of_account"),
-        ),
-        migrations.AddConstraint(
-            model_name="deposit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_minor__gt", 0)), name="custody_deposit_some"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deposit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("outcome", "credited"), ("why", "")),
-                    models.Q(("outcome", "suspense"), models.Q(("why", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="custody_deposit_why",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dormancynotice",
-            constraint=models.UniqueConstraint(
-                fields=("account", "last_movement_at"), name="custody_dormancy_notice_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dormancyrule",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("days__gt", models.F("notice_days")), ("notice_days__gt", 0)),
-                name="custody_dormancy_days",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dormancysweep",
-            constraint=models.UniqueConstraint(fields=("book", "day"), name="custody_dormancy_swept"),
-        ),
-        migrations.AddIndex(
-            model_name="holderconsent",
-            index=models.Index(fields=["account", "-id"], name="custody_consent_of_account"),
-        ),
-        migrations.AddConstraint(
-            model_name="holderconsent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("expires_at__gt", models.F("at"))), name="custody_consent_window"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="holding",
-            index=models.Index(fields=["account", "-id"], name="custody_holding_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="holding",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rule__in", ["any", "all"])), name="custody_holding_rule"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="holding",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("document", ""), _negated=True), name="custody_holding_documented"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="holdingparty",
-            index=models.Index(fields=["customer_number"], name="custody_holding_customer"),
-        ),
-        migrations.AddConstraint(
-            model_name="holdingparty",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("capacity__in", ["holder", "minor", "guardian", "representative"])),
-                name="custody_holding_capacity",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="payindetails",
-            index=models.Index(fields=["bank_account", "-id"], name="custody_pay_in_latest"),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     ]

@@ -82,6 +82,22 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_exchange_quote",
                 "db_table_comment": "Quotes: the full cost of an exchange before consent. Append-only.",
+                "indexes": [models.Index(fields=["book", "owner", "-id"], name="custody_quote_of_owner")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("bought_minor__gte", 1),
+                            ("fee_minor__gte", 0),
+                            ("margin_minor__gte", 0),
+                            ("sold_minor__gte", 1),
+                        ),
+                        name="custody_exchange_quote_some",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("valid_until__gt", models.F("at"))),
+                        name="custody_exchange_quote_window",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -143,6 +159,28 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_corridor",
                 "db_table_comment": "Rules of each corridor, dated, with their reason. Append-only.",
+                "indexes": [
+                    models.Index(
+                        fields=["book", "from_country", "to_country", "sold", "bought", "-id"],
+                        name="custody_corridor_latest",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("fee_minor__gte", 0), ("margin_ppm__gte", 0), ("margin_ppm__lt", 1000000)
+                        ),
+                        name="custody_corridor_cost",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("per_period_minor", None), ("period_days", None)),
+                            models.Q(("per_period_minor__gte", 0), ("period_days__gte", 1)),
+                            _connector="OR",
+                        ),
+                        name="custody_corridor_period",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -168,6 +206,12 @@ class Migration(migrations.Migration):
                 ("entitlement", models.BigIntegerField(db_comment="the authorisation of the fee", null=True)),
                 ("at", models.DateTimeField()),
                 ("actor", models.CharField(max_length=80)),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
+                    ),
+                ),
             ],
             options={
                 "db_table": "custody_exchange_consent",
@@ -232,6 +276,13 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_exchange_outcome",
                 "db_table_comment": "What became of each consented exchange. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(fields=("quote", "status"), name="custody_exchange_outcome_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ("posted", "refused", "settled", "failed"))),
+                        name="custody_exchange_outcome_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -269,6 +320,19 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_exchange_rate",
                 "db_table_comment": "Rates with their source and time. Append-only; a wrong one is followed by a right one.",
+                "indexes": [
+                    models.Index(fields=["base", "quoted", "-as_of", "-id"], name="custody_rate_latest")
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("base", models.F("quoted")), _negated=True),
+                        name="custody_exchange_rate_two",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rate__regex", "^(0|[1-9][0-9]{0,11})(\\.[0-9]{1,12})?$")),
+                        name="custody_exchange_rate_decimal",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -302,6 +366,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_liquid_funds",
                 "db_table_comment": "How soon each control account's money can be used; without a row, at once. Append-only.",
+                "indexes": [models.Index(fields=["account", "-id"], name="custody_liquid_of_account")],
             },
         ),
         migrations.CreateModel(
@@ -338,6 +403,13 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_liquidity_assessment",
                 "db_table_comment": "Liquidity forecasts as they were made. Append-only.",
+                "indexes": [models.Index(fields=["book", "asset", "-id"], name="custody_assessment_latest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("level__in", ("calm", "watch", "warning", "alarm"))),
+                        name="custody_liquidity_level",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -370,120 +442,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_withdrawal_limit",
                 "db_table_comment": "Each change of a book's daily limit on withdrawals, with its reason. Append-only.",
+                "indexes": [models.Index(fields=["book", "asset", "-id"], name="custody_limit_of_book")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("per_day_minor", None), ("per_day_minor__gte", 0), _connector="OR"
+                        ),
+                        name="custody_withdrawal_limit_some",
+                    )
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="corridor",
-            index=models.Index(
-                fields=["book", "from_country", "to_country", "sold", "bought", "-id"],
-                name="custody_corridor_latest",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="corridor",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("fee_minor__gte", 0), ("margin_ppm__gte", 0), ("margin_ppm__lt", 1000000)
-                ),
-                name="custody_corridor_cost",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="corridor",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("per_period_minor", None), ("period_days", None)),
-                    models.Q(("per_period_minor__gte", 0), ("period_days__gte", 1)),
-                    _connector="OR",
-                ),
-                name="custody_corridor_period",
-            ),
-        ),
-        migrations.AddField(
-            model_name="exchangeconsent",
-            name="book",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="custody.book"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exchangeoutcome",
-            constraint=models.UniqueConstraint(
-                fields=("quote", "status"), name="custody_exchange_outcome_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exchangeoutcome",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ("posted", "refused", "settled", "failed"))),
-                name="custody_exchange_outcome_known",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="exchangerate",
-            index=models.Index(fields=["base", "quoted", "-as_of", "-id"], name="custody_rate_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="exchangerate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("base", models.F("quoted")), _negated=True),
-                name="custody_exchange_rate_two",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exchangerate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rate__regex", "^(0|[1-9][0-9]{0,11})(\\.[0-9]{1,12})?$")),
-                name="custody_exchange_rate_decimal",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="exchangequote",
-            index=models.Index(fields=["book", "owner", "-id"], name="custody_quote_of_owner"),
-        ),
-        migrations.AddConstraint(
-            model_name="exchangequote",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("bought_minor__gte", 1),
-                    ("fee_minor__gte", 0),
-                    ("margin_minor__gte", 0),
-                    ("sold_minor__gte", 1),
-                ),
-                name="custody_exchange_quote_some",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exchangequote",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("valid_until__gt", models.F("at"))), name="custody_exchange_quote_window"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="liquidfunds",
-            index=models.Index(fields=["account", "-id"], name="custody_liquid_of_account"),
-        ),
-        migrations.AddIndex(
-            model_name="liquidityassessment",
-            index=models.Index(fields=["book", "asset", "-id"], name="custody_assessment_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="liquidityassessment",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("level__in", ("calm", "watch", "warning", "alarm"))),
-                name="custody_liquidity_level",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="withdrawallimit",
-            index=models.Index(fields=["book", "asset", "-id"], name="custody_limit_of_book"),
-        ),
-        migrations.AddConstraint(
-            model_name="withdrawallimit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("per_day_minor", None), ("per_day_minor__gte", 0), _connector="OR"),
-                name="custody_withdrawal_limit_some",
-            ),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     ]

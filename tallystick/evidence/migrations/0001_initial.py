@@ -52,6 +52,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "evidence_outbox",
                 "db_table_comment": "Every action's event, written in the action's own transaction. Append-only.",
+                "indexes": [models.Index(fields=["kind", "id"], name="evidence_outbox_kind")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__regex", "^[a-z]+\\.[a-z][a-z_]*$")),
+                        name="evidence_outbox_kind_form",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("actor", ""), _negated=True), name="evidence_outbox_actor_named"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -84,23 +94,6 @@ class Migration(migrations.Migration):
                 "db_table": "evidence_payload",
                 "db_table_comment": "The payload of an event and its salt, in a row of its own so that it can be erased.",
             },
-        ),
-        migrations.AddIndex(
-            model_name="outbox",
-            index=models.Index(fields=["kind", "id"], name="evidence_outbox_kind"),
-        ),
-        migrations.AddConstraint(
-            model_name="outbox",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__regex", "^[a-z]+\\.[a-z][a-z_]*$")),
-                name="evidence_outbox_kind_form",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="outbox",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("actor", ""), _negated=True), name="evidence_outbox_actor_named"
-            ),
         ),
         migrations.RunSQL(RIGHTS, migrations.RunSQL.noop),
     ]

@@ -68,6 +68,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "identity_api_token",
                 "db_table_comment": "Tokens with which programs act as a person. Append-only.",
+                "indexes": [models.Index(fields=["user", "-id"], name="identity_api_token_of_user")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(expires_at__gt=models.F("at")),
+                        name="identity_api_token_ends_later",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True), name="identity_api_token_named"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -99,22 +109,6 @@ class Migration(migrations.Migration):
                 "db_table": "identity_api_token_revocation",
                 "db_table_comment": "Tokens that were revoked, with the reason. Append-only.",
             },
-        ),
-        migrations.AddIndex(
-            model_name="apitoken",
-            index=models.Index(fields=["user", "-id"], name="identity_api_token_of_user"),
-        ),
-        migrations.AddConstraint(
-            model_name="apitoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(expires_at__gt=models.F("at")), name="identity_api_token_ends_later"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="apitoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True), name="identity_api_token_named"
-            ),
         ),
         migrations.RunSQL(RIGHTS, migrations.RunSQL.noop),
     ]

@@ -112,6 +112,24 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "identity_approval",
                 "db_table_comment": "What one person proposes and another decides. Append-only.",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("kind", "subject", "number"), name="identity_approval_in_turn"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("id", "made_by", "digest"), name="identity_approval_named"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__regex", "^[a-z]+\\.[a-z][a-z_]*$")),
+                        name="identity_approval_kind_form",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("subject", ""), _negated=True), models.Q(("made_by", ""), _negated=True)
+                        ),
+                        name="identity_approval_told",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -160,67 +178,35 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "identity_approval_decision",
                 "db_table_comment": "How each proposal ended, decided by somebody other than its maker. Append-only.",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("outcome", "approved"),
+                                ("seen_digest", models.F("digest")),
+                                ("seen_digest__isnull", False),
+                                models.Q(("decided_by", models.F("made_by")), _negated=True),
+                            ),
+                            models.Q(
+                                ("outcome", "rejected"),
+                                models.Q(("reason", ""), _negated=True),
+                                models.Q(("decided_by", models.F("made_by")), _negated=True),
+                            ),
+                            models.Q(("decided_by", models.F("made_by")), ("outcome", "withdrawn")),
+                            models.Q(
+                                ("outcome", "void"),
+                                ("seen_digest__isnull", False),
+                                models.Q(("seen_digest", models.F("digest")), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="identity_decision_by_another",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("decided_by", ""), _negated=True), name="identity_decision_told"
+                    ),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="approval",
-            constraint=models.UniqueConstraint(
-                fields=("kind", "subject", "number"), name="identity_approval_in_turn"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="approval",
-            constraint=models.UniqueConstraint(
-                fields=("id", "made_by", "digest"), name="identity_approval_named"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="approval",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__regex", "^[a-z]+\\.[a-z][a-z_]*$")),
-                name="identity_approval_kind_form",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="approval",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("subject", ""), _negated=True), models.Q(("made_by", ""), _negated=True)
-                ),
-                name="identity_approval_told",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="approvaldecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("outcome", "approved"),
-                        ("seen_digest", models.F("digest")),
-                        ("seen_digest__isnull", False),
-                        models.Q(("decided_by", models.F("made_by")), _negated=True),
-                    ),
-                    models.Q(
-                        ("outcome", "rejected"),
-                        models.Q(("reason", ""), _negated=True),
-                        models.Q(("decided_by", models.F("made_by")), _negated=True),
-                    ),
-                    models.Q(("decided_by", models.F("made_by")), ("outcome", "withdrawn")),
-                    models.Q(
-                        ("outcome", "void"),
-                        ("seen_digest__isnull", False),
-                        models.Q(("seen_digest", models.F("digest")), _negated=True),
-                    ),
-                    _connector="OR",
-                ),
-                name="identity_decision_by_another",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="approvaldecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("decided_by", ""), _negated=True), name="identity_decision_told"
-            ),
         ),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
     ]
