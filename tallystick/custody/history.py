@@ -10,7 +10,7 @@ An account's balance is its last entry at or before the position: one step down 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -616,6 +616,16 @@ def refusal_counts(
             {"book": book, "since": since, "until": until},
         )
         return dict(cursor.fetchall())
+
+
+def first_not_refused(db: Db, ids: Iterable[UUID]) -> UUID:
+    """The first of these ids that no refused transfer had: an id is refused once and for all."""
+    with connections[db].cursor() as cursor:
+        for each in ids:
+            cursor.execute("select from custody_transfer_refusal where transfer_id = %s", [each])
+            if cursor.fetchone() is None:
+                return each
+    raise AssertionError("there is an id left")
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,13 +13,23 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import connections, transaction
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, books, errors, manual_matches, matching, sides, statement_files
+from tallystick.custody import (
+    accounts,
+    books,
+    errors,
+    manual_matches,
+    matching,
+    numbers,
+    sides,
+    statement_files,
+)
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.numbers import AccountNumber, BookId, Family
 from tallystick.evidence import log
@@ -47,6 +57,8 @@ class Break:
     ledger_minor: int | None
     text: str
     """What the bank wrote beside it."""
+    is_of_channel: bool
+    """Whether the line is a payment channel's, and no line of the bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,39 +166,16 @@ def summary(db: Db, reconciliation: str) -> Summary:
 
 def breaks(db: Db, reconciliation: str) -> Sequence[Break]:
     """The breaks of a reconciliation, in the order of their days."""
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            """
-            select b.number, b.kind, b.effect_minor, b.day, b.reference, b.twin, b.statement_line, s.file_id,
-                l.line, b.position, l.amount_minor,
-                case when t.debit_account = r.bank_account_id then t.amount_minor else -t.amount_minor end,
-                concat_ws(' · ', nullif(l.counterparty_name, ''), nullif(l.remittance, ''))
-            from custody_break b join custody_reconciliation r on r.id = b.reconciliation_id
-            left join custody_statement_line l on l.id = b.statement_line
-            left join custody_statement s on s.id = l.statement_id
-            left join custody_transfer t on t.book_id = r.book_id and t.position = b.position
-            where b.reconciliation_id = %s order by b.number
-            """,
-            [_number(reconciliation)],
-        )
-        return [
-            Break(
-                number=row[0],
-                kind=BreakKind(row[1]),
-                effect_minor=row[2],
-                day=row[3],
-                reference=row[4],
-                twin=row[5],
-                statement_line=row[6],
-                file=None if row[7] is None else f"stm_{row[7]}",
-                line=row[8],
-                position=row[9],
-                bank_minor=row[10],
-                ledger_minor=row[11],
-                text=row[12],
-            )
-            for row in cursor.fetchall()
-        ]
+    return list(_breaks(db, "b.reconciliation_id = %s", [_number(reconciliation)]).values())
+
+
+def breaks_at(db: Db, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Break]:
+    """The breaks of these numbers, each in the reconciliation that is named with it."""
+    return _breaks(
+        db,
+        "(b.reconciliation_id, b.number) in (select * from unnest(%s::bigint[], %s::int[]))",
+        [[_number(run) for run, _ in places], [number for _, number in places]],
+    )
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -344,6 +333,44 @@ def _of_ledger(found: matching.Break) -> bool:
     return found.bank is None and found.channel is None
 
 
+def _breaks(db: Db, where: str, parameters: Sequence[Any]) -> dict[tuple[str, int], Break]:
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            f"""
+            select b.reconciliation_id, b.number, b.kind, b.effect_minor, b.day, b.reference, b.twin,
+                b.statement_line, s.file_id, l.line, b.position, l.amount_minor,
+                case when t.debit_account = r.bank_account_id then t.amount_minor else -t.amount_minor end,
+                concat_ws(' · ', nullif(l.counterparty_name, ''), nullif(l.remittance, '')),
+                coalesce(s.kind = 'settlement', false)
+            from custody_break b join custody_reconciliation r on r.id = b.reconciliation_id
+            left join custody_statement_line l on l.id = b.statement_line
+            left join custody_statement s on s.id = l.statement_id
+            left join custody_transfer t on t.book_id = r.book_id and t.position = b.position
+            where {where} order by b.reconciliation_id, b.number
+            """,  # noqa: S608 -- one of two constants above
+            parameters,
+        )
+        return {
+            (f"rec_{row[0]}", row[1]): Break(
+                number=row[1],
+                kind=BreakKind(row[2]),
+                effect_minor=row[3],
+                day=row[4],
+                reference=row[5],
+                twin=row[6],
+                statement_line=row[7],
+                file=None if row[8] is None else f"stm_{row[8]}",
+                line=row[9],
+                position=row[10],
+                bank_minor=row[11],
+                ledger_minor=row[12],
+                text=row[13],
+                is_of_channel=row[14],
+            )
+            for row in cursor.fetchall()
+        }
+
+
 def _summaries(db: Db, where: str, parameters: Sequence[int], limit: int) -> list[Summary]:
     with connections[db].cursor() as cursor:
         cursor.execute(
@@ -379,7 +406,7 @@ def _named(statement: statement_files.Held) -> str:
 
 
 def _number(reconciliation: str) -> int:
-    digits = reconciliation.removeprefix("rec_")
-    if digits == reconciliation or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+    number = numbers.row_number(reconciliation, "rec_")
+    if number is None:
         raise errors.ReconciliationUnknown(reconciliation=reconciliation)
-    return int(digits)
+    return number

@@ -135,7 +135,12 @@ class CaseStep(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=_KINDS), name="custody_case_step_kind"),
         )
-        indexes = (models.Index(fields=["case", "-id"], name="custody_case_step_latest"),)
+        indexes = (
+            models.Index(fields=["case", "-id"], name="custody_case_step_latest"),
+            models.Index(
+                fields=["transfer"], name="custody_case_step_transfer", condition=Q(transfer__isnull=False)
+            ),
+        )
 
 
 class CaseRun(models.Model):
@@ -143,6 +148,9 @@ class CaseRun(models.Model):
 
     reconciliation = models.OneToOneField(
         "custody.Reconciliation", primary_key=True, on_delete=models.PROTECT, related_name="+"
+    )
+    is_newest = models.BooleanField(
+        db_comment="whether no later one had been taken up: an older view of the account changes no case"
     )
     opened = models.IntegerField()
     changed = models.IntegerField()

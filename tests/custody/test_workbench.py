@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from tallystick.core.postgres import Role as DatabaseRole
-from tallystick.custody import book_days, errors, history, posting, reconciliation
+from tallystick.custody import accounts, book_days, errors, history, posting, reconciliation
 from tallystick.custody.breaks import BreakKind
+from tallystick.custody.numbers import Family
 from tallystick.custody.workbench import cases, fixes
 from tallystick.custody.workbench.cases import Filters
 from tallystick.custody.workbench_models import CaseAct, CaseStatus
@@ -17,7 +18,7 @@ from tallystick.evidence import log
 from tallystick.identity.errors import AccessDenied
 from tests.custody import cast
 from tests.custody.cast import BOOK, DB, ask
-from tests.custody.test_reconciliation import bank_says, paid
+from tests.custody.test_reconciliation import bank_says, channel_says, paid
 from tests.plugin_postgres import TestDatabase
 
 DAY = dt.date(2026, 3, 2)
@@ -131,7 +132,10 @@ def test_a_reversal_alone_turns_the_case_into_a_rebooking(people: cast.Cast) -> 
 
 
 def test_a_fix_is_posted_once_and_only_as_it_was_shown(people: cast.Cast) -> None:
-    """Pressed twice it posts once; under another id, or by somebody who may not, nothing is posted."""
+    """Pressed twice it posts once; under another id, or by somebody who may not, nothing is posted.
+
+    Nor is it offered again when somebody else would be named for it by now.
+    """
     bank_says(people.bank, paid("X-9", "55.00", text="for C-LI"), closing="55.00")
     run(people)
     case = unresolved()[BreakKind.MISSING_IN_LEDGER]
@@ -144,6 +148,20 @@ def test_a_fix_is_posted_once_and_only_as_it_was_shown(people: cast.Cast) -> Non
     fixes.post(DB, case.id, ready.request.id, actor=cast.OPERATIONS, now=cast.NOW)
     with pytest.raises(errors.NothingToPost):
         fixes.post(DB, case.id, ready.request.id, actor=cast.OPERATIONS, now=cast.NOW)
+    accounts.open_account(
+        DB,
+        BOOK,
+        Family.CLIENT,
+        "CNY",
+        owner="C-LI",
+        name="another",
+        reference="L2",
+        actor=cast.SIMULATION,
+        now=cast.NOW,
+    )
+    assert [(each.request.id, each.is_posted) for each in fixes.proposed(DB, case)] == [
+        (ready.request.id, True)
+    ]
     assert history.balance(DB, people.li).balance_minor == 55_00
 
 
@@ -201,6 +219,28 @@ def test_a_case_stays_the_same_from_run_to_run(people: cast.Cast) -> None:
         cases.take(DB, case.id, actor=cast.OPERATIONS, now=cast.NOW)
 
 
+def test_two_differences_of_one_line_keep_their_cases_whatever_else_a_run_finds(people: cast.Cast) -> None:
+    """A settlement that came short, and whose fees nobody booked: two cases, and the same two the next day."""
+    cast.post([ask(1, people.bank, people.wang, 100_00, reference="P-1", value_date=DAY)])
+    channel_says(people.bank, "P-1,100.00,0.60,99.40,OUT-1")
+    bank_says(people.bank, paid("OUT-1", "90.00"), closing="90")
+    run(people)
+    before = {each.id: each.effect_minor for each in cases.cases(DB, BOOK, Filters())}
+    assert sorted(before.values()) == [-9_40, -60]
+    cast.post([ask(2, people.bank, people.li, 5_00, reference="early", value_date=dt.date(2026, 3, 1))])
+    run(people)
+    after = {each.id: each.effect_minor for each in cases.cases(DB, BOOK, Filters())}
+    assert {name: after.get(name) for name in before} == before
+    assert len(after) == 3
+
+
+def test_a_case_is_named_as_cases_are() -> None:
+    """A run of the same number is no case."""
+    for name in ("rec_5", "5", "brk_", "brk_٥", "brk_1234567890123456789"):
+        with pytest.raises(errors.CaseUnknown):
+            cases.case(DB, name)
+
+
 def test_a_run_is_followed_once_and_an_older_view_changes_nothing(people: cast.Cast) -> None:
     """Following again, or a run as of an earlier day, opens and resolves nothing."""
     cast.post([ask(1, people.bank, people.wang, 10_00, reference="A-1", value_date=dt.date(2026, 3, 10))])
@@ -212,6 +252,10 @@ def test_a_run_is_followed_once_and_an_older_view_changes_nothing(people: cast.C
     assert [each.status for each in cases.cases(DB, BOOK, Filters())] == [CaseStatus.OPEN]
     assert cases.unfollowed(DB, BOOK) == []
     assert len(log.events(DB, kind="custody.breaks_followed")) == 2
+    # The next one goes on from the last that counted, not from the older view.
+    bank_says(people.bank, paid("A-1", "10.00"), closing="10", number=3, days=("2026-03-21", "2026-03-22"))
+    run(people)
+    assert cases.cases(DB, BOOK, Filters()) == []
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from tallystick.identity.errors import AccessDenied, ApprovalVoid
 from tallystick.identity.roles import Role
 from tests.custody import cast
 from tests.custody.cast import BOOK, DB, ask
-from tests.custody.test_reconciliation import bank_says, paid
+from tests.custody.test_reconciliation import bank_says, channel_says, paid
 from tests.custody.test_workbench import run
 from tests.plugin_postgres import TestDatabase
 
@@ -125,6 +125,31 @@ def test_a_write_off_the_platform_cannot_pay_leaves_the_match_unhonoured(people:
     limit(5)
     agreed(people, two_against_one(people, "99.97"))
     assert len(run(people).breaks) == 3
+
+
+def test_a_write_off_that_cannot_be_posted_holds_up_no_other(people: cast.Cast) -> None:
+    """Suspense was frozen before the step came by: it passes the match over, and posts it once it may."""
+    limit(5)
+    keys = two_against_one(people, "100.03")
+    away()
+    with pytest.raises(errors.PostingStopped):
+        agreed(people, keys)
+    posting.use(posting.InProcess())
+    for status, posted in ((AccountStatus.FROZEN, 0), (AccountStatus.OPEN, 1)):
+        accounts.change_state(DB, people.suspense, status, "test", actor=cast.APPROVER, now=cast.NOW)
+        assert matches.advance(DB, BOOK, now=cast.NOW) == posted
+
+
+def test_a_channels_line_is_not_offered(people: cast.Cast) -> None:
+    """The bank has never had it: a match with it would never be honoured. The ledger's line beside it may be."""
+    cast.post([ask(1, people.bank, people.wang, 99_00, reference="P-1", value_date=DAY)])
+    channel_says(people.bank, "P-1,100.00,0.60,99.40,OUT-1", "P-2,50.00,0.30,49.70,OUT-1")
+    bank_says(people.bank, paid("OUT-1", "149.10"), closing="149.10")
+    run(people)
+    assert {each.kind for each in cases.cases(DB, BOOK, Filters())} >= {BreakKind.AMOUNT}
+    offered = matches.open_lines(DB, people.bank)
+    assert len({each.key for each in offered}) == len(offered)
+    assert {each.amount_minor for each in offered} <= {149_10, 99_00}
 
 
 def test_a_difference_beyond_the_limit_is_refused(people: cast.Cast) -> None:

@@ -106,6 +106,12 @@ class Migration(migrations.Migration):
                         to="custody.reconciliation",
                     ),
                 ),
+                (
+                    "is_newest",
+                    models.BooleanField(
+                        db_comment="whether no later one had been taken up: an older view of the account changes no case"
+                    ),
+                ),
                 ("opened", models.IntegerField()),
                 ("changed", models.IntegerField()),
                 ("resolved", models.IntegerField()),
@@ -441,7 +447,14 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_case_step",
                 "db_table_comment": "Everything that happened to a case, and how it stood after. Append-only.",
-                "indexes": [models.Index(fields=["case", "-id"], name="custody_case_step_latest")],
+                "indexes": [
+                    models.Index(fields=["case", "-id"], name="custody_case_step_latest"),
+                    models.Index(
+                        condition=models.Q(("transfer__isnull", False)),
+                        fields=["transfer"],
+                        name="custody_case_step_transfer",
+                    ),
+                ],
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(

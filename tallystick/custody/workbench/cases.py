@@ -10,8 +10,9 @@ called may change from run to run (timing today, missing at the bank next week);
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from django.db import connections, transaction
 
 from tallystick.core import calendars
 from tallystick.core.db import Db
-from tallystick.custody import accounts, errors, reconciliation
+from tallystick.custody import accounts, errors, matching, numbers, reconciliation
 from tallystick.custody.book_days import Days
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.numbers import AccountNumber, BookId
@@ -125,12 +126,23 @@ class Followed:
 
 
 def anchor(found: Break) -> str:
-    """The line a difference stands for, in a form that every run gives it."""
+    """The line a difference stands for, in a form that every run gives it; a settlement's fees are its own."""
     if found.statement_line is not None:
-        return f"line:{found.statement_line}"
+        return f"line:{found.statement_line}{'/fee' if found.twin == matching.FEE else ''}"
     if found.position is not None:
         return f"position:{found.position}"
     return "opening"
+
+
+def anchored(breaks: Iterable[Break]) -> dict[str, Break]:
+    """The differences of a run by what each stands for; of two that stand for one line the second is `…/2`."""
+    found: dict[str, Break] = {}
+    seen: Counter[str] = Counter()
+    for each in breaks:
+        name = anchor(each)
+        seen[name] += 1
+        found[name if seen[name] == 1 else f"{name}/{seen[name]}"] = each
+    return found
 
 
 def day_bounds(
@@ -213,10 +225,13 @@ def steps(db: Db, case_id: str) -> Sequence[Step]:
 
 def difference(db: Db, found: Case) -> Break:
     """The difference itself, with its two sides, as the run said it that last changed the case."""
-    for each in reconciliation.breaks(db, found.reconciliation):
-        if each.number == found.break_number:
-            return each
-    raise AssertionError("a case's difference is in the run that its last step names")
+    return differences(db, [found])[0][1]
+
+
+def differences(db: Db, found: Sequence[Case]) -> Sequence[tuple[Case, Break]]:
+    """Several cases, each with its difference, in one read."""
+    there = reconciliation.breaks_at(db, [(each.reconciliation, each.break_number) for each in found])
+    return [(each, there[each.reconciliation, each.break_number]) for each in found]
 
 
 def of_anchor(db: Db, bank_account: int, anchors: Iterable[str]) -> dict[str, Case]:
@@ -285,15 +300,13 @@ def follow(db: Db, reconciliation_id: str, *, actor: Actor, now: dt.datetime) ->
         lock(db, run.book)
         if _is_followed(db, run):
             return Followed(0, 0, 0)
-        if _is_superseded(db, run):
-            done = Followed(0, 0, 0)
-        else:
-            done = _take_up(db, run, actor=actor, now=now)
+        is_newest = not _is_superseded(db, run)
+        done = _take_up(db, run, actor=actor, now=now) if is_newest else Followed(0, 0, 0)
         with connections[db].cursor() as cursor:
             cursor.execute(
-                "insert into custody_case_run (reconciliation_id, opened, changed, resolved, at)"
-                " values (%s, %s, %s, %s, %s)",
-                [_number(run.id), done.opened, done.changed, done.resolved, now],
+                "insert into custody_case_run (reconciliation_id, is_newest, opened, changed, resolved, at)"
+                " values (%s, %s, %s, %s, %s, %s)",
+                [_run_number(run.id), is_newest, done.opened, done.changed, done.resolved, now],
             )
         log.append(
             db,
@@ -334,25 +347,8 @@ def record(
     access.require(db, actor, "custody.read_statements")
     status = found.status if status is None else status
     owner = found.owner if owner is None else owner
-    _write_steps(
-        db,
-        [
-            (
-                found.number,
-                act.value,
-                status.value,
-                owner,
-                found.kind.value,
-                found.effect_minor,
-                _number(found.reconciliation),
-                found.break_number,
-                transfer,
-                note[:NOTE_MAX],
-                now,
-                actor.id,
-            )
-        ],
-    )
+    stood = replace(found, status=status, owner=owner)
+    _write_steps(db, [_step(stood, act, transfer=transfer, note=note[:NOTE_MAX], actor=actor, now=now)])
     log.append(
         db,
         "custody.case_stepped",
@@ -393,7 +389,7 @@ def _cases(db: Db, where: str, parameters: dict[str, Any]) -> list[Case]:
                 s.effect_minor, s.reconciliation_id, s.break_number, s.at, coalesce(b.reference, '')
             {_FROM} where {where} order by c.day, c.id limit %(limit)s offset %(skipped)s
             """,
-            {"limit": 10_000, "skipped": 0, **parameters},
+            {"limit": None, "skipped": 0, **parameters},
         )
         return [
             Case(
@@ -442,7 +438,7 @@ def _unresolved(db: Db, case_id: str) -> Case:
 
 def _is_followed(db: Db, run: reconciliation.Summary) -> bool:
     with connections[db].cursor() as cursor:
-        cursor.execute("select from custody_case_run where reconciliation_id = %s", [_number(run.id)])
+        cursor.execute("select from custody_case_run where reconciliation_id = %s", [_run_number(run.id)])
         return cursor.fetchone() is not None
 
 
@@ -452,88 +448,71 @@ def _is_superseded(db: Db, run: reconciliation.Summary) -> bool:
         cursor.execute(
             "select from custody_case_run f join custody_reconciliation r on r.id = f.reconciliation_id"
             " where r.bank_account_id = %s and (r.cut_off > %s or r.id > %s) limit 1",
-            [run.bank_account, run.cut_off, _number(run.id)],
+            [run.bank_account, run.cut_off, _run_number(run.id)],
         )
         return cursor.fetchone() is not None
 
 
 def _take_up(db: Db, run: reconciliation.Summary, *, actor: Actor, now: dt.datetime) -> Followed:
-    found: dict[str, Break] = {}
-    for each in reconciliation.breaks(db, run.id):
-        # Two differences of one line are told one after the other: the second one has its own case.
-        name = anchor(each)
-        found[name if name not in found else f"{name}/{each.number}"] = each
-    known = {
-        each.anchor: each
-        for each in _cases(
-            db, "c.bank_account_id = %(account)s", {"account": run.bank_account, "limit": 10_000_000}
-        )
-    }
+    found = anchored(reconciliation.breaks(db, run.id))
+    # Every case that is not resolved is of a difference that the run taken up last had: no others are read.
+    before = _taken_up_last(db, run.bank_account)
+    stood = set() if before is None else anchored(reconciliation.breaks(db, before)).keys()
+    known = of_anchor(db, run.bank_account, found.keys() | stood)
     new = {name: each for name, each in found.items() if name not in known}
-    numbers_of = _open_cases(db, run, new, now)
     rows: list[tuple[Any, ...]] = []
     changed = resolved = 0
 
-    def step(case_number: int, act: CaseAct, status: CaseStatus, owner: str, each: Break, note: str) -> None:
-        rows.append(
-            (
-                case_number,
-                act.value,
-                status.value,
-                owner,
-                each.kind.value,
-                each.effect_minor,
-                _number(run.id),
-                each.number,
-                None,
-                note,
-                now,
-                actor.id,
-            )
-        )
+    def step(held: Case, act: CaseAct, note: str = "") -> None:
+        rows.append(_step(held, act, note=note, actor=actor, now=now))
 
-    for name, each in new.items():
-        step(numbers_of[name], CaseAct.OPENED, CaseStatus.OPEN, "", each, "")
-    for name, held in known.items():
+    for each in _open_cases(db, run, new, now):
+        step(each, CaseAct.OPENED)
+    for name, held in sorted(known.items(), key=lambda each: (each[1].day, each[1].number)):
         here = found.get(name)
         if here is None:
             if not held.is_resolved:
                 resolved += 1
-                rows.append(_resolution(run, held, now, actor))
+                # The run in which it last stood stays named beside it; the one that no longer finds it is told.
+                told = f"{run.id} ({run.cut_off.isoformat()}, {run.position})"
+                step(replace(held, status=CaseStatus.RESOLVED), CaseAct.RESOLVED, told)
         elif held.is_resolved:
             changed += 1
-            step(held.number, CaseAct.REOPENED, CaseStatus.OPEN, held.owner, here, "")
+            step(replace(_told_by(run, held, here), status=CaseStatus.OPEN), CaseAct.REOPENED)
         elif (here.kind, here.effect_minor) != (held.kind, held.effect_minor):
             changed += 1
-            step(held.number, CaseAct.CHANGED, held.status, held.owner, here, "")
+            step(_told_by(run, held, here), CaseAct.CHANGED)
     _write_steps(db, rows)
     return Followed(len(new), changed, resolved)
 
 
-def _resolution(run: reconciliation.Summary, held: Case, now: dt.datetime, actor: Actor) -> tuple[Any, ...]:
-    """The last step of a case: which run no longer finds it, and as of when."""
-    return (
-        held.number,
-        CaseAct.RESOLVED.value,
-        CaseStatus.RESOLVED.value,
-        held.owner,
-        held.kind.value,
-        held.effect_minor,
-        # The run in which its difference last stood; the one that no longer finds it is in the note.
-        _number(held.reconciliation),
-        held.break_number,
-        None,
-        f"{run.id} ({run.cut_off.isoformat()}, {run.position})",
-        now,
-        actor.id,
+def _taken_up_last(db: Db, bank_account: int) -> str | None:
+    """The last run of a bank account that cases followed, views of earlier days left out."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select r.id from custody_reconciliation r join custody_case_run f on f.reconciliation_id = r.id"
+            " where r.bank_account_id = %s and f.is_newest order by r.id desc limit 1",
+            [bank_account],
+        )
+        row = cursor.fetchone()
+    return None if row is None else f"rec_{row[0]}"
+
+
+def _told_by(run: reconciliation.Summary, held: Case, here: Break) -> Case:
+    """A case as a run tells its difference."""
+    return replace(
+        held,
+        kind=here.kind,
+        effect_minor=here.effect_minor,
+        reconciliation=run.id,
+        break_number=here.number,
     )
 
 
-def _open_cases(
-    db: Db, run: reconciliation.Summary, new: dict[str, Break], now: dt.datetime
-) -> dict[str, int]:
+def _open_cases(db: Db, run: reconciliation.Summary, new: dict[str, Break], now: dt.datetime) -> list[Case]:
+    """The new cases, as they stand before anybody has taken them."""
     if not new:
-        return {}
+        return []
     with connections[db].cursor() as cursor:
         cursor.execute(
             "insert into custody_case (book_id, bank_account_id, anchor, day, opened_at)"
@@ -541,7 +520,52 @@ def _open_cases(
             " with ordinality as given (anchor, day, ordinal) order by given.ordinal returning anchor, id",
             [run.book, run.bank_account, now, list(new), [each.day for each in new.values()]],
         )
-        return dict(cursor.fetchall())
+        ids = dict(cursor.fetchall())
+    return [
+        Case(
+            f"brk_{ids[name]}",
+            run.book,
+            run.bank_account,
+            name,
+            each.day,
+            now,
+            CaseStatus.OPEN,
+            "",
+            each.kind,
+            each.effect_minor,
+            run.id,
+            each.number,
+            now,
+            each.reference,
+        )
+        for name, each in new.items()
+    ]
+
+
+def _step(
+    stood: Case,
+    act: CaseAct,
+    *,
+    transfer: UUID | None = None,
+    note: str = "",
+    actor: Actor,
+    now: dt.datetime,
+) -> tuple[Any, ...]:
+    """A step as a row: the case as it stands after it."""
+    return (
+        stood.number,
+        act.value,
+        stood.status.value,
+        stood.owner,
+        stood.kind.value,
+        stood.effect_minor,
+        _run_number(stood.reconciliation),
+        stood.break_number,
+        transfer,
+        note,
+        now,
+        actor.id,
+    )
 
 
 def _write_steps(db: Db, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -563,9 +587,14 @@ def _escaped(search: str) -> str:
     return search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _number(text: str) -> int:
-    """The number of a case or a run."""
-    digits = text.partition("_")[2]
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        raise errors.CaseUnknown(case=text)
-    return int(digits)
+def _number(case_id: str) -> int:
+    number = numbers.row_number(case_id, "brk_")
+    if number is None:
+        raise errors.CaseUnknown(case=case_id)
+    return number
+
+
+def _run_number(reconciliation_id: str) -> int:
+    number = numbers.row_number(reconciliation_id, "rec_")
+    assert number is not None, "a run is named by its own summary"
+    return number

@@ -12,6 +12,7 @@ bank's figure is booked by operations. The first one that is not there yet is th
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,7 +31,7 @@ from tallystick.custody.numbers import Family
 from tallystick.custody.reconciliation import Break
 from tallystick.custody.transfers import TransferRequest
 from tallystick.custody.workbench import cases, owners
-from tallystick.custody.workbench.cases import Case
+from tallystick.custody.workbench.cases import Case, Step
 from tallystick.custody.workbench_models import CaseAct
 from tallystick.identity.access import Actor
 
@@ -67,6 +68,15 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What the fix of a case follows from, read once."""
+
+    difference: Break
+    line: owners.Line | None
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True, slots=True)
 class Posted:
     """What became of a fix: its transfer, and the refusal where it was refused."""
 
@@ -84,24 +94,47 @@ def booked(bank: int, counter: int, amount_minor: int) -> tuple[str, str]:
 
 
 def fix_id(case: Case, request: TransferRequest, refused: int) -> UUID:
-    """The id of a fix: the same for the same content, so it is posted once; a new one after a refusal."""
+    """The id of a fix: the same for the same content, so it is posted once; a new one after each refusal."""
     content = msgspec.to_builtins(msgspec.structs.replace(request, id=""))
     return uuid5(NAMESPACE_URL, f"urn:tallystick:{case.id}:{refused}:{sorted(content.items())}")
+
+
+def booked_since(steps: Sequence[Step]) -> Step | None:
+    """The booking that was posted for a case as its difference stands; a reversal is told by the ledger."""
+    for step in reversed(steps):
+        if step.act in (CaseAct.OPENED, CaseAct.CHANGED, CaseAct.REOPENED):
+            return None
+        if step.act is CaseAct.FIX_POSTED and step.note != Why.REVERSAL:
+            return step
+    return None
 
 
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def proposed(db: Db, case: Case) -> Sequence[Ready]:
-    """The transfers that would settle a case, in their order; those posted already among them."""
+def facts(db: Db, case: Case) -> Facts:
+    """The difference of a case, the bank's line of it, and what happened to it."""
+    found = cases.difference(db, case)
+    line = None if found.statement_line is None else owners.line(db, found.statement_line)
+    return Facts(found, line, cases.steps(db, case.id))
+
+
+def proposed(db: Db, case: Case, known: Facts | None = None) -> Sequence[Ready]:
+    """The transfers that would settle a case, in their order; those posted already among them.
+
+    A booking that was posted for the difference stays the one, whoever would be named for it by now: the
+    next run says whether it settled the case. `known`: the case's facts, where the caller has read them.
+    """
     if case.is_resolved:
         return []
-    found = cases.difference(db, case)
-    refused = sum(each.act is CaseAct.FIX_REFUSED for each in cases.steps(db, case.id))
+    known = facts(db, case) if known is None else known
+    booked_by = booked_since(known.steps)
     ready = []
-    for why, request in _wanted(db, case, found):
-        identity = fix_id(case, request, refused)
-        asked = msgspec.structs.replace(request, id=f"trf_{identity}")
+    for why, request in _wanted(db, case, known):
+        if request.reverses_id is None and booked_by is not None and booked_by.transfer is not None:
+            ready.append(Ready(_as_posted(db, booked_by.transfer), Why(booked_by.note), is_posted=True))
+            continue
+        asked = msgspec.structs.replace(request, id=f"trf_{_next_id(db, case, request)}")
         ready.append(Ready(asked, why, _is_done(db, case, asked)))
     return ready
 
@@ -150,12 +183,12 @@ def post(db: Db, case_id: str, transfer_id: str, *, actor: Actor, now: dt.dateti
 _Wanted = tuple[Why, TransferRequest]
 
 
-def _wanted(db: Db, case: Case, found: Break) -> list[_Wanted]:
-    line = None if found.statement_line is None else owners.line(db, found.statement_line)
+def _wanted(db: Db, case: Case, known: Facts) -> list[_Wanted]:
+    found, line = known.difference, known.line
     posted = None if found.position is None else history.transfer_at(db, case.book, found.position)
     match found.kind:
         case BreakKind.UNIDENTIFIED | BreakKind.MISSING_IN_LEDGER if line is not None:
-            return _not_in_ledger(db, case, line, found)
+            return _not_in_ledger(db, case, line, known)
         case BreakKind.DUPLICATE if line is not None and line.amount_minor > 0:
             # The bank has the money twice: it is somebody's until the bank takes it back.
             return _to_suspense(db, line)
@@ -175,10 +208,11 @@ def _to_suspense(db: Db, line: owners.Line) -> list[_Wanted]:
     return [(Why.SUSPENSE, _request(line, suspense, Code.UNIDENTIFIED_RECEIPT))]
 
 
-def _not_in_ledger(db: Db, case: Case, line: owners.Line, found: Break) -> list[_Wanted]:
+def _not_in_ledger(db: Db, case: Case, line: owners.Line, known: Facts) -> list[_Wanted]:
+    found = known.difference
     # The difference, not the line: a channel's fee is part of a line.
     amount = found.effect_minor
-    was = _reversed_before(db, case)
+    was = _reversed_before(db, case, known.steps)
     if was is not None and amount > 0:
         # What was booked for this line was reversed as part of this case: its account is known.
         is_external = numbers.family_of(was.debit_account) == Family.EXTERNAL
@@ -277,9 +311,9 @@ def _account(db: Db, line: owners.Line, family: Family) -> int | None:
     return None
 
 
-def _reversed_before(db: Db, case: Case) -> Transfer | None:
+def _reversed_before(db: Db, case: Case, steps: Sequence[Step]) -> Transfer | None:
     """What a fix of this case has reversed, if one has."""
-    for step in reversed(cases.steps(db, case.id)):
+    for step in reversed(steps):
         if step.act is CaseAct.FIX_POSTED and step.note == Why.REVERSAL and step.transfer is not None:
             reversal = history.transfer(db, step.transfer)
             if reversal.reverses_position is not None:
@@ -290,26 +324,48 @@ def _reversed_before(db: Db, case: Case) -> Transfer | None:
 def _posted_elsewhere(db: Db, account: int, reference: str, amount_minor: int) -> Transfer | None:
     """The first posted transfer on a control account with this reference and amount, no reversal."""
     book = numbers.book_of(account)
+    this = "debit_account" if amount_minor > 0 else "credit_account"
+    fits = f"t.{this} = %(account)s and t.kind in (1, 3) and t.reverses_position is null"
+    named: dict[str, int | str] = {
+        "book": book,
+        "account": account,
+        "amount": abs(amount_minor),
+        "reference": reference,
+    }
     with connections[db].cursor() as cursor:
-        cursor.execute(
-            """
-            select t.position from custody_entry e
-            join custody_transfer t on t.book_id = %(book)s and t.position = e.position
-            where e.account = %(account)s and t.kind in (1, 3) and t.reverses_position is null
-                and t.amount_minor = %(amount)s and (t.debit_account = %(account)s) = %(came_in)s
-                and upper(regexp_replace(t.reference, '\\s', '', 'g')) = %(reference)s
-            order by t.position limit 1
-            """,
-            {
-                "book": book,
-                "account": account,
-                "amount": abs(amount_minor),
-                "came_in": amount_minor > 0,
-                "reference": reference,
-            },
-        )
-        row = cursor.fetchone()
-    return None if row is None else history.transfer_at(db, book, row[0])
+        for among in (
+            # Written as it is compared it is found by its index; only otherwise are all entries looked at.
+            "custody_transfer t where t.book_id = %(book)s and t.reference = %(reference)s",
+            "custody_entry e join custody_transfer t on t.book_id = %(book)s and t.position = e.position"
+            " where e.account = %(account)s"
+            " and upper(regexp_replace(t.reference, '\\s', '', 'g')) = %(reference)s",
+        ):
+            cursor.execute(
+                f"select t.position from {among} and {fits} and t.amount_minor = %(amount)s"  # noqa: S608 -- these two
+                " order by t.position limit 1",
+                named,
+            )
+            if row := cursor.fetchone():
+                return history.transfer_at(db, book, row[0])
+    return None
+
+
+def _next_id(db: Db, case: Case, request: TransferRequest) -> UUID:
+    """The id a fix is posted under: the first that the ledger has not refused."""
+    return history.first_not_refused(db, (fix_id(case, request, refused) for refused in itertools.count()))
+
+
+def _as_posted(db: Db, transfer_id: str) -> TransferRequest:
+    found = history.transfer(db, transfer_id)
+    return TransferRequest(
+        id=found.id,
+        debit_account=numbers.account_text(found.debit_account),
+        credit_account=numbers.account_text(found.credit_account),
+        amount_minor=found.amount_minor,
+        code=found.code.text,
+        value_date=found.value_date,
+        reference=found.reference,
+    )
 
 
 def _is_done(db: Db, case: Case, request: TransferRequest) -> bool:

@@ -12,12 +12,14 @@ is somebody's, never the platform's. It is posted by the system when the second 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.db import connections, transaction
 
+from tallystick.core import texts
 from tallystick.core.db import Db
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, book_days, errors, ledger, numbers
@@ -39,6 +41,8 @@ UNDO = "custody.undo_match"
 LINES_MAX = 100
 PULSE = Actor.system("pulse")
 """Posts what two people have decided: neither of them could alone."""
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +112,29 @@ def refusal(lines: Sequence[OpenLine], write_off_max_minor: int) -> Refusal | No
 
 
 def open_lines(db: Db, bank_account: int) -> Sequence[OpenLine]:
-    """The lines of both sides in unresolved cases of a bank account, the bank's first, by day."""
+    """The lines of both sides in unresolved cases of a bank account, the bank's first, by day.
+
+    A payment channel's line is of neither: it is no money at the bank until the channel pays it out.
+    """
     book = numbers.book_of(AccountNumber(bank_account))
-    found: list[OpenLine] = []
-    for case in cases.cases(db, book, Filters(bank_account=bank_account), limit=10_000):
-        each = cases.difference(db, case)
-        if each.statement_line is not None and each.bank_minor is not None:
-            found.append(
+    unresolved = cases.cases(db, book, Filters(bank_account=bank_account), limit=10_000)
+    found: dict[str, OpenLine] = {}
+
+    def offer(line: OpenLine) -> None:
+        # A settlement's line may have two differences, and is one line.
+        found.setdefault(line.key, line)
+
+    for case, each in cases.differences(db, unresolved):
+        if each.statement_line is not None and each.bank_minor is not None and not each.is_of_channel:
+            offer(
                 OpenLine(
                     case.id, each.day, each.bank_minor, each.reference, each.text, each.statement_line, None
                 )
             )
         if each.position is not None and each.ledger_minor is not None:
-            found.append(
-                OpenLine(case.id, each.day, each.ledger_minor, each.reference, "", None, each.position)
-            )
+            offer(OpenLine(case.id, each.day, each.ledger_minor, each.reference, "", None, each.position))
     return sorted(
-        found,
+        found.values(),
         key=lambda each: (each.position is not None, each.day, each.statement_line or each.position or 0),
     )
 
@@ -258,7 +268,7 @@ def undo(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Match:
 
 
 def advance(db: Db, book: BookId, *, now: dt.datetime) -> int:
-    """The step: post the write-offs of matches that stand and are not in the ledger. Returns how many."""
+    """The step: post the write-offs of matches that stand and are not in the ledger. Returns how many it posted."""
     waiting = _matches(
         db,
         "m.book_id = %s and m.write_off_transfer is not null"
@@ -268,10 +278,21 @@ def advance(db: Db, book: BookId, *, now: dt.datetime) -> int:
         [book],
         100,
     )
+    posted = 0
     for each in waiting:
         account = accounts.account(db, each.bank_account)
-        ledger.post(db, book, [_write_off(db, account, each)], actor=PULSE, now=now)
-    return len(waiting)
+        refusal: Refusal | type[Refusal] | None
+        try:
+            done = ledger.post(db, book, [_write_off(db, account, each)], actor=PULSE, now=now)
+            refusal = done.refusal_of(0)
+        except Refusal as refused:
+            refusal = refused
+        if refusal is None:
+            posted += 1
+        else:
+            # The match is not honoured, and the day's checklist tells it; the others do not wait for it.
+            _LOG.warning("the write-off of %s in book %s is not posted: %s", each.id, book, refusal.code)
+    return posted
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -321,7 +342,7 @@ def _standing(db: Db, match_id: str) -> Match:
 
 
 def _says(reason: str) -> None:
-    if not reason.strip() or len(reason) > 500 or not reason.isprintable():
+    if not texts.says(reason, 500):
         raise errors.Malformed(where="match", field="reason", expected="1 to 500 characters of one line")
 
 
@@ -444,7 +465,7 @@ def _matches(db: Db, where: str, parameters: Sequence[int], limit: int) -> list[
 
 
 def _number(match_id: str) -> int:
-    digits = match_id.removeprefix("mat_")
-    if digits == match_id or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+    number = numbers.row_number(match_id, "mat_")
+    if number is None:
         raise errors.ManualMatchUnknown(match=match_id)
-    return int(digits)
+    return number

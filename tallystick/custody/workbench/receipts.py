@@ -23,7 +23,7 @@ from django.db import connections, transaction
 from tallystick.core import texts
 from tallystick.core.db import Db
 from tallystick.core.errors import Refusal
-from tallystick.custody import accounts, errors, ledger, numbers
+from tallystick.custody import accounts, errors, history, ledger, numbers
 from tallystick.custody.codes import Code
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import AccountNumber, BookId, Family
@@ -329,13 +329,13 @@ def _state(db: Db, found: Receipt, reason: str) -> dict[str, canonical.Value]:
 
 def _next_id(db: Db, found: Receipt) -> UUID:
     """The id under which the receipt may leave: the first that the ledger has not refused."""
-    with connections[db].cursor() as cursor:
-        for refused in itertools.count():
-            identity = uuid5(NAMESPACE_URL, f"urn:tallystick:receipt:{found.transfer}:{refused}")
-            cursor.execute("select from custody_transfer_refusal where transfer_id = %s", [identity])
-            if cursor.fetchone() is None:
-                return identity
-    raise AssertionError("nobody is refused for ever")
+    return history.first_not_refused(
+        db,
+        (
+            uuid5(NAMESPACE_URL, f"urn:tallystick:receipt:{found.transfer}:{refused}")
+            for refused in itertools.count()
+        ),
+    )
 
 
 def _move(db: Db, found: Receipt, leaves: UUID, owner: int | None, *, actor: Actor, now: dt.datetime) -> None:
