@@ -36,6 +36,7 @@ from tallystick.custody.holder_models import DepositOutcome, NotCredited
 from tallystick.custody.numbers import AccountNumber, BookId
 from tallystick.custody.pay_references import Unread
 from tallystick.custody.statement_files import HeldLine
+from tallystick.custody.statements.rows import Detail, Entry
 from tallystick.custody.transfers import TransferRequest
 from tallystick.evidence import log
 from tallystick.identity import access
@@ -89,6 +90,12 @@ def transfer_id(bank_account: int, statement_digest: bytes, line: int, *, suspen
     return uuid5(NAMESPACE_URL, f"urn:tallystick:deposit:{place}")
 
 
+def takes(details: pay_in.Details, line: HeldLine | Entry, *, is_payout: bool) -> bool:
+    """Whether a line is a deposit's to book. One that names a payout of the book's is not: `payouts.returns`."""
+    comes_in = 0 < line.amount_minor <= AMOUNT_MAX and not line.reversal and not is_payout
+    return details.is_open and comes_in and line.booking_date >= details.takes_from
+
+
 def bank_reference(line: HeldLine) -> str | None:
     """The reference by which the bank knows this one payment; a customer's standing reference is not one."""
     for reference in line.references:
@@ -127,11 +134,9 @@ def take(db: Db, statement: int, *, actor: Actor, now: dt.datetime) -> Taken:
         if row := cursor.fetchone():
             return Taken(*row)
         held = pay_in.of_account(db, bank_account)
-        lines = [
-            line
-            for line in statement_files.lines(db, [statement])
-            if held and held.details.is_open and _comes_in(line, held.details.takes_from)
-        ]
+        told = statement_files.lines(db, [statement])
+        of_payouts = _of_payouts(db, numbers.book_of(bank_account), statement, told)
+        lines = [line for line in told if held and takes(held.details, line, is_payout=line.id in of_payouts)]
         if kind == "statement" and held is not None:
             taken = _book(db, held, bytes(digest), lines, actor=actor, now=now)
         else:
@@ -156,6 +161,15 @@ def take(db: Db, statement: int, *, actor: Actor, now: dt.datetime) -> Taken:
                 at=now,
             )
     return taken
+
+
+# ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def posted(db: Db, ids: Sequence[UUID]) -> dict[UUID, tuple[AccountNumber, int]]:
+    """Of these ids, those that are posted: the account credited, and the position."""
+    found = history.transfers_of(db, [transfers.id_text(each.bytes) for each in ids])
+    return {UUID(each.id.removeprefix("trf_")): (each.credit_account, each.position) for each in found}
 
 
 # ── step ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,13 +201,6 @@ def advance(db: Db, book: BookId, *, actor: Actor, now: dt.datetime, limit: int 
 # ── booking ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _comes_in(line: HeldLine, since: dt.date) -> bool:
-    # A payout that comes back is no deposit: `payouts.returns` books it.
-    is_payout = any(payout_references.payout_of(reference) for reference in line.references)
-    comes_in = 0 < line.amount_minor <= AMOUNT_MAX and not line.reversal and not is_payout
-    return comes_in and line.booking_date >= since
-
-
 def _compared(reference: str) -> str:
     """A reference as it is compared: banks change blanks and capitals on the way."""
     return "".join(reference.split()).upper()
@@ -213,7 +220,7 @@ def _book(
     def name(line: HeldLine, *, suspense: bool) -> UUID:
         return transfer_id(bank, digest, numbered[line.id], suspense=suspense)
 
-    ours = _ours(db, [name(line, suspense=is_suspense) for line in lines for is_suspense in (False, True)])
+    ours = posted(db, [name(line, suspense=is_suspense) for line in lines for is_suspense in (False, True)])
     known = _known(db, held, lines)
     nameless = _nameless(db, held, lines)
     booked: list[_Booked] = []
@@ -242,7 +249,7 @@ def _book(
         if reference := bank_reference(line):
             known.add(_compared(reference))
 
-    posted, refused = _post(db, held, asked, actor=actor, now=now)
+    made, refused = _post(db, held, asked, actor=actor, now=now)
     if held.details.suspense_account is not None:
         again = [
             replace(
@@ -255,8 +262,8 @@ def _book(
             if each.why == NotCredited.CREDITED
         ]
         more, refused = _post(db, held, again, actor=actor, now=now)
-        posted += more
-    booked += posted
+        made += more
+    booked += made
     _write(db, held, sorted(booked, key=lambda each: each.wanted.line.id), actor=actor, now=now)
     credited = sum(each.wanted.why == NotCredited.CREDITED for each in booked)
     return Taken(credited, len(booked) - credited, 0, left_alone + len(refused))
@@ -282,11 +289,8 @@ def _owner(db: Db, held: pay_in.Held, line: HeldLine) -> tuple[AccountNumber | N
 def _is_known(line: HeldLine, known: set[str], nameless: Counter[tuple[int, dt.date]]) -> bool:
     """Whether the ledger has this payment already, or may have: then the reconciliation judges it.
 
-    By a reference of the bank's; or, where the ledger wrote none down, by amount and a day close by. What
-    carries a payout's own id is a payout coming back, and the payouts' affair.
+    By a reference of the bank's; or, where the ledger wrote none down, by amount and a day close by.
     """
-    if any(payout_references.payout_of(each) for each in line.references):
-        return True
     reference = bank_reference(line)
     if reference and _compared(reference) in known:
         return True
@@ -413,10 +417,24 @@ def _numbered(db: Db, lines: Sequence[int]) -> list[tuple[int, int]]:
         return [(row[0], row[1]) for row in cursor.fetchall()]
 
 
-def _ours(db: Db, ids: Sequence[UUID]) -> dict[UUID, tuple[AccountNumber, int]]:
-    """Of these ids, those that are posted: the account credited, and the position."""
-    found = history.transfers_of(db, [transfers.id_text(each.bytes) for each in ids])
-    return {UUID(each.id.removeprefix("trf_")): (each.credit_account, each.position) for each in found}
+def _of_payouts(db: Db, book: int, statement: int, lines: Sequence[HeldLine]) -> set[int]:
+    """Those lines that name a payout of the book's, in a reference of their own or of one of their payments."""
+    named: dict[int, set[int]] = {}
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select id, details from custody_statement_line where statement_id = %s and details::text like %s",
+            [statement, f"%{payout_references.PREFIX}%"],
+        )
+        payments = {row[0]: [Detail(**each) for each in json.loads(row[1])] for row in cursor.fetchall()}
+        for line in lines:
+            for references in (line.references, *(each.references for each in payments.get(line.id, ()))):
+                found = payout_references.named_in(references)
+                if found is not None and found[0] == book:
+                    named.setdefault(found[1], set()).add(line.id)
+        cursor.execute(
+            "select id from custody_payout where book_id = %s and id = any(%s)", [book, sorted(named)]
+        )
+        return {line for (payout,) in cursor.fetchall() for line in named[payout]}
 
 
 def _known(db: Db, held: pay_in.Held, lines: Sequence[HeldLine]) -> set[str]:

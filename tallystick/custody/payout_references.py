@@ -7,13 +7,15 @@ id names no payout. What carries one is a payout's own affair, never a deposit.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-_FORM = re.compile(r"PAY-([1-9][0-9]{0,2})-([0-9]{10,18})")
+PREFIX = "PAY-"
+_FORM = re.compile(PREFIX + r"([1-9][0-9]{0,2})-([0-9]{10,18})")
 
 
 def end_to_end_id(book: int, payout_id: int) -> str:
     """`PAY-`, the book, and the payout's number in ten digits or more."""
-    return f"PAY-{book}-{payout_id:010d}"
+    return f"{PREFIX}{book}-{payout_id:010d}"
 
 
 def payout_of(text: str) -> tuple[int, int] | None:
@@ -23,3 +25,8 @@ def payout_of(text: str) -> tuple[int, int] | None:
         return None
     book, payout_id = int(found[1]), int(found[2])
     return (book, payout_id) if end_to_end_id(book, payout_id) == text.strip() else None
+
+
+def named_in(references: Iterable[str]) -> tuple[int, int] | None:
+    """The book and the payout that the first of these references names, of those that name one."""
+    return next((found for text in references if (found := payout_of(text)) is not None), None)

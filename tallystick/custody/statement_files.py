@@ -9,6 +9,7 @@ twice, once to judge it and once to write it.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import io
 import itertools
@@ -26,7 +27,7 @@ from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, errors, numbers
 from tallystick.custody import statement_writing as writing
 from tallystick.custody.numbers import AccountNumber, Family
-from tallystick.custody.statements import amounts
+from tallystick.custody.statements import amounts, mapping
 from tallystick.custody.statements import errors as reading
 from tallystick.custody.statements import file as statement_file
 from tallystick.custody.statements.mapping import Mapping
@@ -198,15 +199,32 @@ def file(db: Db, file_id: str) -> File:
 def content(db: Db, file_id: str) -> Iterator[bytes]:
     """The original bytes, part by part."""
     for part in itertools.count():
-        with connections[db].cursor() as cursor:
-            cursor.execute(
-                "select content from custody_statement_file_part where file_id = %s and part = %s",
-                [_number(file_id), part],
-            )
-            row = cursor.fetchone()
-        if row is None:
+        stretch = _part(db, file_id, part)
+        if stretch is None:
             return
-        yield bytes(row[0])
+        yield stretch
+
+
+def reopened(db: Db, file_id: str) -> statement_file.Reader:
+    """An imported file, to be read again as it was read then: by its mapping, in its encoding, part by part."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select mapping, encoding from custody_statement_file where id = %s", [_number(file_id)]
+        )
+        row = cursor.fetchone()
+        if row is None:
+            raise errors.StatementFileUnknown(file=file_id)
+        cursor.execute(
+            "select octet_length(content) from custody_statement_file_part where file_id = %s order by part",
+            [_number(file_id)],
+        )
+        stored: io.RawIOBase = _Stored(db, file_id, [size for (size,) in cursor.fetchall()])
+    declared = _parsed(row[0])
+    return statement_file.reader(
+        io.BufferedReader(stored),
+        encoding=row[1],
+        mappings=() if declared is None else (mapping.load(json.dumps(declared).encode()),),
+    )
 
 
 def notes(db: Db, file_id: str) -> tuple[Note, ...]:
@@ -606,6 +624,42 @@ def _hash(source: BinaryIO) -> tuple[bytes, int]:
     return whole.digest(), size
 
 
+class _Stored(io.RawIOBase):
+    """The original bytes as a file: one part of them in memory at a time."""
+
+    def __init__(self, db: Db, file_id: str, sizes: Sequence[int]) -> None:
+        self._db = db
+        self._file = file_id
+        self._ends = list(itertools.accumulate(sizes))
+        self._at = 0
+        self._held: tuple[int, bytes] = (-1, b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1]}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override] # narrower than Buffer, as called
+        part = bisect.bisect_right(self._ends, self._at)
+        if part == len(self._ends):
+            return 0
+        if self._held[0] != part:
+            stretch = _part(self._db, self._file, part)
+            assert stretch is not None, "parts are never removed"
+            self._held = part, stretch
+        start = self._at - (self._ends[part - 1] if part else 0)
+        given = self._held[1][start : start + len(buffer)]
+        buffer[: len(given)] = given
+        self._at += len(given)
+        return len(given)
+
+
 class _Bar:
     """Progress over two readings of one file."""
 
@@ -638,13 +692,23 @@ def _files(db: Db, where: str, parameters: Sequence[int | bytes | None], limit: 
         ]
 
 
+def _part(db: Db, file_id: str, part: int) -> bytes | None:
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "select content from custody_statement_file_part where file_id = %s and part = %s",
+            [_number(file_id), part],
+        )
+        row = cursor.fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def _number(file_id: str | None) -> int | None:
     if file_id is None:
         return None
-    digits = file_id.removeprefix("stm_")
-    if digits == file_id or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+    found = numbers.row_number(file_id, "stm_")
+    if found is None:
         raise errors.StatementFileUnknown(file=file_id)
-    return int(digits)
+    return found
 
 
 def _parsed(value: Any) -> Any:

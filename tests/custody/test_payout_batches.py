@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from psycopg import errors as pg
 
 from tallystick.core.postgres import Role as DatabaseRole
-from tallystick.custody import accounts, errors, ledger, statement_files
+from tallystick.custody import accounts, deposit_booking, errors, ledger, pay_in, statement_files
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.payout_models import PayoutStatus
 from tallystick.custody.payout_references import end_to_end_id, payout_of
@@ -36,8 +36,10 @@ from tallystick.custody.payouts import (
     steps,
 )
 from tallystick.custody.statements import errors as reading
+from tallystick.custody.statements.mapping import Mapping, Named
+from tallystick.evidence import log
 from tallystick.identity import errors as identity_errors
-from tests.custody.cast import APPROVER, BOOK, DB, OPERATIONS, WANG_FANG
+from tests.custody.cast import APPROVER, BOOK, DB, OPERATIONS, SIMULATION, WANG_FANG
 from tests.custody.payout_cast import CARD, LIMIT, NOW, balance, scene
 from tests.custody.statement_samples import camt, camt_balance, camt_entry, camt_statement
 
@@ -362,17 +364,21 @@ def test_our_sample_of_an_answer_is_one_by_the_schema(version):
 # ── what comes back ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def entry(payout_or_id, amount, side, reason="AC04"):
+def payment(payout_or_id, amount, side, reason="AC04"):
     reference = getattr(payout_or_id, "end_to_end_id", payout_or_id)
     returned = f"<RtrInf><Rsn><Cd>{reason}</Cd></Rsn></RtrInf>" if reason else ""
-    details = (
+    return (
         f'<TxDtls><Refs><EndToEndId>{reference}</EndToEndId></Refs><Amt Ccy="CNY">{amount}</Amt>'
         f"<CdtDbtInd>{side}</CdtDbtInd>{returned}</TxDtls>"
     )
+
+
+def entry(payout_or_id, amount, side, reason="AC04"):
+    details = payment(payout_or_id, amount, side, reason)
     return camt_entry(amount, side, currency="CNY", details=details)
 
 
-def load(scene, *entries, opening="100.00", closing="100.00", number=1):
+def load(scene, *entries, opening="100.00", closing="100.00", number=1, tail=b""):
     content = camt(
         camt_statement(
             *entries, currency="CNY", number=number, identification=f"S{number}",
@@ -382,7 +388,7 @@ def load(scene, *entries, opening="100.00", closing="100.00", number=1):
                 camt_balance("CLBD", closing, "2026-03-31", currency="CNY"),
             )),
         )
-    )  # fmt: skip
+    ) + tail  # fmt: skip
     return statement_files.import_bytes(
         DB, f"s{number}.xml", content, bank_account=scene.accounts.bank, actor=OPERATIONS, now=NOW
     )
@@ -439,6 +445,71 @@ def test_a_return_that_names_no_payout_waits_in_suspense(wang, monkeypatch):
             returns.advance(DB, BOOK, now=NOW)
     assert returns.advance(DB, BOOK, now=NOW) == 1
     assert balance(wang.accounts.suspense) == (700, 0)
+
+
+@pytest.mark.parametrize("deposits_are", ["taken from the first", "taken later"])
+def test_a_return_of_an_order_that_is_not_ours_is_booked_once_whoever_takes_it(wang, deposits_are):
+    """An order nobody knows, another book's, a bank's return of something else, and one beside a payout's own.
+
+    In two files, with deposits taken at once or only after the first reading: each is in suspense, once.
+    """
+    batch, (payout,) = made(wang, 500)
+    take(answer(batch, group="ACSC"))
+    if deposits_are == "taken from the first":
+        take_deposits(wang)
+    together = payment(payout, "5.00", "CRDT") + payment("SOMEBODY-ELSE", "6.00", "CRDT")
+    lines = (
+        entry(end_to_end_id(BOOK, 99), "7.00", "CRDT", ""),
+        entry(end_to_end_id(BOOK + 1, 1), "8.00", "CRDT", ""),
+        entry("ANYBODY", "9.00", "CRDT"),
+        camt_entry("11.00", "CRDT", currency="CNY", details=together),
+    )
+    load(wang, *lines, closing="135.00")
+    load(wang, *lines, closing="135.00", tail=b"<!-- sent again -->")
+    assert (returns.advance(DB, BOOK, now=NOW), returns.advance(DB, BOOK, now=NOW)) == (2, 0)
+    if deposits_are == "taken later":
+        assert balance(wang.accounts.suspense)[0] == 30_00
+        take_deposits(wang)
+    while deposit_booking.advance(DB, BOOK, actor=SIMULATION, now=NOW):
+        pass
+    assert (balance(wang.wang), balance(wang.accounts.suspense)[0]) == ((1_000_000, 0), 30_00)
+    assert status(payout) == S.RETURNED
+
+
+def take_deposits(scene):
+    """From now on incoming lines of the bank account are deposits."""
+    details = pay_in.Details(
+        bank_account=scene.accounts.bank, holder_name="Client money", account_number="6228480402564890018",
+        bank_name="Custodian bank", takes_from=dt.date(2026, 3, 1), suspense_account=scene.accounts.suspense,
+    )  # fmt: skip
+    pay_in.approve(DB, pay_in.propose(DB, details, actor=OPERATIONS, now=NOW), actor=APPROVER, now=NOW)
+
+
+def test_a_statement_is_read_again_by_its_mapping_and_a_channels_file_is_none_of_ours(wang):
+    """In the encoding it was imported in; what was made of it is told in the evidence."""
+    batch, (payout,) = made(wang, 500)
+    batches.mark_sent(DB, batch.id, actor=OPERATIONS, now=NOW)
+    common = {"date_format": "%Y-%m-%d", "decimal": ".", "currency": "CNY"}
+    channel = Mapping(
+        name="channel", kind="settlement", account="CHANNEL-1", **common,
+        columns=Named(booking_date="day", gross="gross", fee="fee", net="net", end_to_end_id="order", settlement="to"),
+    )  # fmt: skip
+    bank = Mapping(
+        name="bank", account="Custodian bank", **common,
+        columns=Named(booking_date="日期", amount="金额", end_to_end_id="附言"),
+    )  # fmt: skip
+    for mapping, text in (
+        (channel, "day,order,gross,fee,net,to\n2026-03-04,O-1,5.00,0.10,4.90,OUT-1\n"),
+        (bank, f"日期,金额,附言\n2026-03-04,-5.00,{payout.end_to_end_id}\n"),
+    ):
+        statement_files.import_bytes(
+            DB, "day.csv", text.encode("gb18030"), bank_account=wang.accounts.bank, mappings=[mapping],
+            encoding="gb18030", actor=OPERATIONS, now=NOW,
+        )  # fmt: skip
+    assert (returns.advance(DB, BOOK, now=NOW), returns.advance(DB, BOOK, now=NOW)) == (1, 0)
+    assert status(payout) == S.SETTLED
+    (told,) = log.events(DB, kind="custody.payout_report_imported")
+    assert told.payload["outcomes"] == {"applied": 1}
 
 
 def test_a_closed_account_sends_what_comes_back_to_suspense(wang):

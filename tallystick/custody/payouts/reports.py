@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import connections, transaction
 
@@ -59,6 +60,29 @@ class Told:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file in which the bank tells what became of payouts: an answer to a batch, or a statement."""
+
+    book: int
+    batch: Batch | None
+    name: str
+    format_name: str
+    message_id: str
+    sha256: bytes
+
+
+class Word(NamedTuple):
+    """What a file says of one payout, and what is made of it."""
+
+    line: int
+    payout: int | None
+    code: str
+    reason: str
+    outcome: str
+    amount_minor: int | None = None
+
+
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -74,8 +98,8 @@ def told_of(db: Db, payout_id: int) -> Sequence[Told]:
         return [Told(f"rpt_{row[0]}", *row[1:]) for row in cursor.fetchall()]
 
 
-def contradictions(db: Db, book: int) -> Sequence[tuple[int, Told]]:
-    """What the bank said against what it had said before: people look, nothing moved."""
+def contradictions(db: Db, book: int) -> Sequence[tuple[int | None, Told]]:
+    """What the bank said against what is known: people look, nothing moved. No payout: one the book never had."""
     with connections[db].cursor() as cursor:
         cursor.execute(
             "select l.payout_id, l.report_id, r.name, l.line, l.code, l.reason, l.outcome, l.amount_minor, r.at"
@@ -110,34 +134,65 @@ def import_answer(db: Db, book: int, name: str, content: bytes, *, actor: Actor,
             said[end_to_end_id] = (answer.group.line, answer.group)
     with transaction.atomic(using=db):
         standing = steps.hold_still(db, [payout for payout, _ in inside.values()])
-        if (known := _known(db, book, digest)) is not None:
+        file = File(book, batch, name[-255:], answer.format_name, answer.message_id, digest)
+        report = begin(db, file, actor=actor, now=now)
+        if report is None:
+            known = _known(db, book, digest)
+            assert known is not None, "a report that was taken before is there"
             return known
-        report = _write(db, book, batch, name, answer, digest, actor=actor, now=now)
-        outcomes = _follow(
-            db,
-            report,
-            [(inside[each][0], *said[each]) for each in sorted(said)],
-            standing,
-            actor=actor,
-            now=now,
+        words = _follow(
+            db, [(inside[each][0], *said[each]) for each in sorted(said)], standing, actor=actor, now=now
         )
-        log.append(
-            db,
-            "custody.payout_report_imported",
-            {
-                "report": f"rpt_{report}",
-                "batch": batch.reference,
-                "sha256": digest.hex(),
-                "format": answer.format_name,
-                "outcomes": dict(sorted(outcomes.items())),
-            },
-            actor=actor.id,
-            at=now,
-        )
+        outcomes = keep(db, report, file, words, actor=actor, now=now)
     # What the bank said stands; where the ledger takes nothing now, the pulse asks it later.
     with contextlib.suppress(errors.PostingStopped):
         postings.advance(db, book, now=now)
     return Imported(f"rpt_{report}", False, batch.reference, answer.format_name, dict(outcomes))
+
+
+# ── for `returns` too ────────────────────────────────────────────────────────────────────────────────────
+
+
+def begin(db: Db, file: File, *, actor: Actor, now: datetime) -> int | None:
+    """Write down that a file is taken, in the transaction that takes it; nothing where it was taken before."""
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            "insert into custody_payout_report (book_id, batch_id, name, format, message_id, sha256, at, actor)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing returning id",
+            [
+                file.book, None if file.batch is None else file.batch.id, file.name, file.format_name,
+                file.message_id, file.sha256, now, actor.id,
+            ],
+        )  # fmt: skip
+        row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def keep(
+    db: Db, report: int, file: File, words: Sequence[Word], *, actor: Actor, now: datetime
+) -> Counter[str]:
+    """Keep every word of a file, and tell of them; how many had which outcome."""
+    outcomes = Counter(each.outcome for each in words)
+    with connections[db].cursor() as cursor:
+        cursor.executemany(
+            "insert into custody_payout_report_line (report_id, line, payout_id, code, reason, outcome, amount_minor)"
+            " values (%s, %s, %s, %s, %s, %s, %s)",
+            [(report, *each) for each in words],
+        )
+    log.append(
+        db,
+        "custody.payout_report_imported",
+        {
+            "report": f"rpt_{report}",
+            "batch": None if file.batch is None else file.batch.reference,
+            "sha256": file.sha256.hex(),
+            "format": file.format_name,
+            "outcomes": dict(sorted(outcomes.items())),
+        },
+        actor=actor.id,
+        at=now,
+    )
+    return outcomes
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,55 +243,26 @@ def outcome_of(stands: PayoutStatus, meaning: Meaning) -> str:
 
 def _follow(
     db: Db,
-    report: int,
     said: Sequence[tuple[int, int, pain002.Status]],
     standing: Mapping[int, PayoutStatus],
     *,
     actor: Actor,
     now: datetime,
-) -> Counter[str]:
-    """Take each payout to where the bank says it is; keep every word, also one that changes nothing."""
+) -> list[Word]:
+    """Take each payout to where the bank says it is, as many at once as go the same way for the same reason."""
     unsent = [payout for payout, _, _ in said if standing[payout] == _S.BATCHED]
     steps.take(db, unsent, _S.SENT, reason="answered", actor=actor, now=now)
-    outcomes: Counter[str] = Counter()
     moved: dict[tuple[PayoutStatus, str], list[int]] = {}
-    rows = []
+    words = []
     for payout, line, status in said:
         outcome = outcome_of(standing[payout], status.meaning)
-        outcomes[outcome] += 1
-        rows.append((report, line, payout, status.code, status.reason, outcome))
+        words.append(Word(line, payout, status.code, status.reason, outcome))
         if outcome == "applied":
             reason = " ".join(filter(None, (status.code, status.reason)))[:200]
             moved.setdefault((_TO[status.meaning], reason), []).append(payout)
     for (to, reason), payouts in moved.items():
         steps.take(db, payouts, to, reason=reason, actor=actor, now=now)
-    with connections[db].cursor() as cursor:
-        cursor.executemany(
-            "insert into custody_payout_report_line (report_id, line, payout_id, code, reason, outcome)"
-            " values (%s, %s, %s, %s, %s, %s)",
-            rows,
-        )
-    return outcomes
-
-
-def _write(
-    db: Db,
-    book: int,
-    batch: Batch,
-    name: str,
-    answer: pain002.Answer,
-    digest: bytes,
-    *,
-    actor: Actor,
-    now: datetime,
-) -> int:
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            "insert into custody_payout_report (book_id, batch_id, name, format, message_id, sha256, at, actor)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s) returning id",
-            [book, batch.id, name[-255:], answer.format_name, answer.message_id, digest, now, actor.id],
-        )
-        return int(cursor.fetchone()[0])
+    return words
 
 
 def _known(db: Db, book: int, digest: bytes) -> Imported | None:

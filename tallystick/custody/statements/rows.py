@@ -38,6 +38,13 @@ class Detail:
     counterparty_account: str = ""
     return_reason: str = ""
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """What may identify the transaction, the payer's own reference first, without the empty words."""
+        return references(
+            self.end_to_end_id, self.instruction_id, self.transaction_id, self.servicer_reference
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
