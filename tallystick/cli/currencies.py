@@ -95,7 +95,6 @@ def corridor(
         ground.stand(quiet=as_json)
         from tallystick.custody import assets, books
         from tallystick.custody.cross_border import corridors
-        from tallystick.custody.liquidity import flows
 
         now = datetime.now(UTC)
         scale = assets.asset(APP, sold).scale
@@ -110,7 +109,7 @@ def corridor(
             period_days=days,
             margin_ppm=margin_ppm,
             fee_minor=_minor(fee, scale) or 0,
-            from_day=from_day.date() if from_day else flows.today_of(books.book(APP, book), now),
+            from_day=from_day.date() if from_day else books.book(APP, book).today(now),
             reason=reason,
         )
         rule = corridors.set_rule(APP, book, terms, actor=_cli(), now=now)

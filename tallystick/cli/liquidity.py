@@ -85,7 +85,7 @@ def backtest(*, book: int, asset: str, flow: str, horizon: int, origins: int, as
         tried = backtests.walk(
             _values(known, flow),
             known.days[0].day if known.days else now.date(),
-            flows.calendar_of(known.book.time_zone),
+            known.calendar,
             horizon=horizon,
             origins=origins,
         )
@@ -160,7 +160,7 @@ def limit(
         ground.stand(quiet=as_json)
         from tallystick.core import money
         from tallystick.custody import assets, books
-        from tallystick.custody.liquidity import flows, limits
+        from tallystick.custody.liquidity import limits
         from tallystick.identity.access import Actor
 
         now = datetime.now(UTC)
@@ -168,7 +168,7 @@ def limit(
             minor = None if amount == "none" else money.minor(amount, assets.asset(APP, asset).scale)
         except ValueError as wrong:
             raise click.BadParameter(str(wrong), param_hint="AMOUNT") from None
-        day = from_day.date() if from_day else flows.today_of(books.book(APP, book), now)
+        day = from_day.date() if from_day else books.book(APP, book).today(now)
         limits.set_limit(APP, book, asset, minor, reason, from_day=day, actor=Actor.system("cli"), now=now)
     answer = {
         "schema": "tallystick/liquidity-limit/1",

@@ -148,7 +148,6 @@ def reconcile(
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
         from tallystick.custody import accounts, matching, reconciliation
-        from tallystick.custody.numbers import Family
         from tallystick.identity.access import Actor
 
         found = _the_book(book)
@@ -157,7 +156,7 @@ def reconcile(
         if every:
             wanted = [
                 each
-                for each in accounts.accounts(APP, found, family=Family.EXTERNAL, limit=1_000)
+                for each in accounts.external(APP, found)
                 if _has_statements(each)
             ]
         done = []

@@ -28,7 +28,10 @@ AGE_MAX = 250
 _OF_ZONE = {
     "Asia/Shanghai": Calendar.CN,
     "Asia/Urumqi": Calendar.CN,
+    "Asia/Chongqing": Calendar.CN,
+    "PRC": Calendar.CN,
     "Europe/London": Calendar.GB,
+    "GB": Calendar.GB,
     **dict.fromkeys(
         (
             "Europe/Amsterdam",

@@ -27,6 +27,7 @@ from tallystick.custody import (
 from tallystick.custody.accounts import Account
 from tallystick.custody.deposits import Stage
 from tallystick.custody.history import Balance
+from tallystick.custody.liquidity import waiting
 from tallystick.web import (
     customer_consents,
     customer_history,
@@ -34,7 +35,6 @@ from tallystick.web import (
     customer_pay_in,
     customer_withdraw,
     ledger,
-    liquidity,
 )
 from tallystick.web.charts import Chart, Series
 from tallystick.web.customer_own import Own
@@ -56,7 +56,7 @@ def money(request: HttpRequest) -> HttpResponse:
         "totals": _totals(accounts_, balances),
         "coming": _coming(mine),
         "leaving": customer_withdraw.open_payouts(mine),
-        "places": liquidity.places(actor(request).customer_number or ""),
+        "places": waiting.places(APP, accounts_, now=timezone.now()),
         "recent": _recent(mine),
         "consents": [(own, each) for own in mine if own.needs_all for each in customer_consents.waiting(own)],
         "charts": [

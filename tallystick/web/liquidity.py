@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from tallystick.core.db import APP
 from tallystick.custody import assets, books, history
-from tallystick.custody.liquidity import assessments, coverage, flows, limits, waiting
+from tallystick.custody.liquidity import assessments, coverage, limits, waiting
 from tallystick.custody.liquidity.assessments import Assessment
 from tallystick.identity import access
 from tallystick.web import asking, words
@@ -77,8 +77,8 @@ def liquidity(request: HttpRequest, book: int) -> HttpResponse:
         "kept": kept,
         "queue": queue,
         "queue_shown": queue.entries[:QUEUE_SHOWN] if queue else [],
-        "limit": limits.limit(APP, book, asset, flows.today_of(found, now)) if held else None,
-        "today": flows.today_of(found, now),
+        "limit": limits.limit(APP, book, asset, found.today(now)) if held else None,
+        "today": found.today(now),
         "may_assess": access.allowed(who, "custody.assess_liquidity"),
         "may_limit": access.allowed(who, "custody.set_limits"),
         "trail": [(found.name, reverse("overview", args=[book])), (_("Liquidity"), "")],
@@ -130,17 +130,12 @@ def set_limit(request: HttpRequest, book: int) -> HttpResponse:
         asset.code,
         minor,
         request.POST.get("reason", "").strip(),
-        from_day=day or flows.today_of(found, timezone.now()),
+        from_day=day or found.today(timezone.now()),
         actor=actor(request),
         now=timezone.now(),
     )
     messages.success(request, _("The limit is recorded."))
     return redirect(reverse("liquidity", args=[book]) + f"?asset={asset.code}")
-
-
-def places(owner: str) -> list[tuple[waiting.Queue, waiting.Waiting]]:
-    """A client's places in the queues, for `liquidity/my_places.html`; only where a limit makes them wait."""
-    return [(queue, mine) for queue, mine in waiting.places(APP, owner, now=timezone.now()) if queue.limited]
 
 
 def held_assets(book: int) -> list[str]:

@@ -22,7 +22,6 @@ from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, books, errors, reconciliation, statement_files
 from tallystick.custody.accounts import Account
-from tallystick.custody.numbers import Family
 from tallystick.custody.reconciliation import Break, Summary
 from tallystick.custody.statement_models import BreakKind
 from tallystick.custody.statements import errors as reading
@@ -40,7 +39,6 @@ AROUND = 5
 
 NOTES_SHOWN = 100
 EXCERPT_BYTES_MAX = 8 * 1024 * 1024
-BANKS_MAX = 50
 
 # (label, last day of the age)
 _AGES: tuple[tuple[str, int | None], ...] = (
@@ -268,8 +266,9 @@ def reconcile(request: HttpRequest, book: int) -> HttpResponse:
 
 def bank_accounts(book: int) -> list[Bank]:
     """The control accounts of a book, each with its last reconciliation."""
-    found = accounts.accounts(APP, book, family=Family.EXTERNAL, limit=BANKS_MAX)
-    return [Bank(account, reconciliation.latest(APP, account.number)) for account in found]
+    return [
+        Bank(account, reconciliation.latest(APP, account.number)) for account in accounts.external(APP, book)
+    ]
 
 
 def kinds(breaks: Sequence[Break]) -> list[Kind]:

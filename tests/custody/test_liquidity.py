@@ -6,7 +6,7 @@ import csv
 import os
 import random
 from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tallystick.core.calendars import Calendar
-from tallystick.custody import errors, history
+from tallystick.custody import book_days, errors, history, holders
 from tallystick.custody.codes import Code
 from tallystick.custody.liquidity import assessments, backtest, coverage, flows, forecast, limits, waiting
 from tallystick.custody.liquidity.coverage import Funds, Level
@@ -199,7 +199,7 @@ class Run:
             for n, both in enumerate(zip(self.out, self.come, strict=True))
         ]
         book = assessments.flows.Book(BOOK, "B", "Etc/UTC", cast.OPENED, "usr_1")
-        known = Flows(book, assessments.assets.Asset(156, "CNY", 2, "CNY"), days, 0)
+        known = Flows(book, Calendar.WEEKENDS, assessments.assets.Asset(156, "CNY", 2, "CNY"), days, 0)
         return assessments.judge(known, Funds(int(self.liquid), {}, int(self.clients)), horizon=60)
 
 
@@ -259,7 +259,7 @@ def test_a_real_run_is_warned_of_before_the_money_ends():
                 Day(FIRST + timedelta(days=n), o, i, 0) for n, (o, i) in enumerate(hours[at - 200 : at + 1])
             ]
             book = assessments.flows.Book(BOOK, "B", "Etc/UTC", cast.OPENED, "usr_1")
-            known = Flows(book, assessments.assets.Asset(156, "CNY", 2, "CNY"), days, 0)
+            known = Flows(book, Calendar.WEEKENDS, assessments.assets.Asset(156, "CNY", 2, "CNY"), days, 0)
             view = assessments.judge(known, Funds(liquid, {}, clients), horizon=72)
             if view.level in (Level.WARNING, Level.ALARM):
                 warned = at
@@ -316,6 +316,27 @@ def test_flows_are_the_ledgers_day_by_day(ledger_database):
     ]
     held = history.balance(DB, people.bank).balance_minor
     assert sum(told.deposits) - sum(told.withdrawals) == held
+
+
+def test_a_books_business_days_are_those_it_was_given(ledger_database):
+    """Whoever sets a book's calendar sets it for its forecasts and for the days payouts are told for, too."""
+    people, order = with_days(1)
+    now = START + timedelta(days=1)
+    cast.post([pending(101, people.wang, people.bank, 500_00, order)], now=now)
+    limits.set_limit(
+        DB, BOOK, "CNY", 10_00, "Bank's notice", from_day=date(2026, 3, 3), actor=APPROVER, now=now
+    )
+
+    def told() -> tuple[Calendar, date | None]:
+        (waits,) = waiting.queue(DB, BOOK, "CNY", now=now).entries
+        return flows.daily(DB, BOOK, "CNY", last=date(2026, 3, 3)).calendar, waits.estimated_day
+
+    assert told() == (Calendar.CN, date(2026, 5, 14))
+    book_days.set_days(
+        DB, BOOK, calendar="WEEKENDS", cut_off=time(17), write_off_max_minor=0, break_age_max=5,
+        receipt_age_max=3, reason="A book abroad", actor=APPROVER, now=now,
+    )  # fmt: skip
+    assert told() == (Calendar.WEEKENDS, date(2026, 5, 11))
 
 
 def test_an_assessment_is_kept_with_its_evidence(ledger_database):
@@ -409,9 +430,10 @@ def test_the_queue_is_in_the_order_asked_and_shows_each_their_own(ledger_databas
     ]
     assert [each.estimated_day for each in told.entries] == [date(2026, 3, 4), date(2026, 3, 5)]
     assert told.waiting_minor == assessments.funds(DB, BOOK, "CNY", now=now).waiting_minor == 500_00
-    ((queue, mine),) = waiting.places(DB, "C-WANG", now=now)
+    ((queue, mine),) = waiting.places(DB, holders.accounts_of(DB, "C-WANG"), now=now)
+    assert mine == told.entries[1]
     assert (mine.place, [each.owner for each in queue.entries]) == (2, ["C-WANG"])
-    assert waiting.places(DB, "C-NOBODY", now=now) == []
+    assert waiting.places(DB, holders.accounts_of(DB, "C-NOBODY"), now=now) == []
     with pytest.raises(AccessDenied):
         limits.set_limit(DB, BOOK, "CNY", None, "Lift", from_day=date(2026, 3, 4), actor=OPERATIONS, now=now)
     assert limits.limit(DB, BOOK, "CNY", date(2026, 3, 3)) is None, "the day before it began"
@@ -426,7 +448,10 @@ def test_the_queue_is_found_behind_many_settled_entries(ledger_database, monkeyp
     cast.post([ask(200 + n, people.bank, people.wang, 1_00) for n in range(20)], now=now)
     told = waiting.queue(DB, BOOK, "CNY", now=now)
     assert [each.transfer_id for each in told.entries] == [cast.an_id(101)]
-    assert not told.limited
+    assert told.per_day_minor is None
+    assert waiting.places(DB, holders.accounts_of(DB, "C-WANG"), now=now) == [], (
+        "no limit: nobody waits for one"
+    )
 
 
 def test_a_limit_needs_a_reason_and_a_sum(ledger_database):

@@ -6,12 +6,11 @@ import pytest
 from django.utils import timezone
 
 from tallystick.core.db import APP
-from tallystick.custody import history, posting
+from tallystick.custody import history, holders, posting
 from tallystick.custody.cross_border import quotes
-from tallystick.custody.liquidity import assessments
+from tallystick.custody.liquidity import assessments, waiting
 from tallystick.identity import users
 from tallystick.identity.roles import Role
-from tallystick.web import liquidity
 
 from . import treasury
 from .conftest import CLI, SecureClient
@@ -67,7 +66,7 @@ def test_the_queue_is_on_the_page_and_each_client_has_their_place(cast):
     seen = text(signed_in("operations").get("/books/1/liquidity/"))
     assert seen.index("8,000.00") < seen.index("5,000.00")
     assert "6,000.00 CNY a day" in seen
-    ((queue, mine),) = liquidity.places("C-1")
+    ((queue, mine),) = waiting.places(APP, holders.accounts_of(APP, "C-1"), now=timezone.now())
     assert (mine.place, mine.amount_minor, [each.owner for each in queue.entries]) == (2, 5_000_00, ["C-1"])
     assert "number 2 in the queue" in text(signed_in("wang").get("/my/"))
     assert "number 1 in the queue" in text(signed_in("li").get("/my/"))

@@ -25,7 +25,6 @@ from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
-CONTROL_ACCOUNTS_MAX = 1_000
 KNOWN_DAYS = 60
 """How many past days are kept beside a forecast, for its picture."""
 
@@ -71,11 +70,11 @@ class Assessment:
 
 def judge(known: Flows, funds: Funds, *, horizon: int = HORIZON) -> View:
     """Look ahead from these flows, and hold them against these funds. Raises `errors.HistoryTooShort`."""
-    first, calendar = known.days[0].day if known.days else None, flows.calendar_of(known.book.time_zone)
+    first = known.days[0].day if known.days else None
     if first is None:
         raise errors.HistoryTooShort(days=0, least=1)
     out, come, repaid = (
-        Model(values, first, calendar).ahead(horizon)
+        Model(values, first, known.calendar).ahead(horizon)
         for values in (known.withdrawals, known.deposits, known.repayments)
     )
     survivals = [coverage.survive(each, out.days, come.days, funds) for each in coverage.scenarios()]
@@ -97,15 +96,11 @@ def funds(db: Db, book: int, asset: str, *, now: datetime) -> Funds:
     Raises `errors.NoLiquidity` where nothing is held in this asset.
     """
     held = assets.asset(db, asset)
-    control = [
-        each
-        for each in accounts.accounts(db, book, family=Family.EXTERNAL, limit=CONTROL_ACCOUNTS_MAX)
-        if each.asset == held.code
-    ]
+    control = [each.number for each in accounts.external(db, book, held.code)]
     soon = limits.after_days(db, book)
     at_once = 0
     later: dict[int, int] = {}
-    for account, balance in history.balances(db, [each.number for each in control]).items():
+    for account, balance in history.balances(db, control).items():
         after = soon.get(account, 0)
         if after == 0:
             at_once += balance.balance_minor
@@ -199,7 +194,7 @@ def answer(found: View) -> dict[str, Any]:
         "last_day": known.days[-1].day.isoformat(),
         "position": known.position,
         "trained_days": found.withdrawals.trained_days,
-        "calendar": str(flows.calendar_of(known.book.time_zone)),
+        "calendar": str(known.calendar),
         "calendar_known": found.withdrawals.calendar_known,
         "level": str(found.level),
         "funds": {

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from tallystick.core.calendars import Calendar
 from tallystick.core.db import Db
-from tallystick.custody import assets, books, history
+from tallystick.custody import assets, book_days, books, history
 from tallystick.custody.assets import Asset
 from tallystick.custody.books import Book
 from tallystick.custody.codes import Code
@@ -39,9 +38,13 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """A book's days in one asset, the first that had a transfer first; `position` is the last one read."""
+    """A book's days in one asset, the first that had a transfer first; `position` is the last one read.
+
+    calendar: whose business days the book counts by.
+    """
 
     book: Book
+    calendar: Calendar
     asset: Asset
     days: Sequence[Day]
     position: int
@@ -57,20 +60,6 @@ class Flows:
     @property
     def repayments(self) -> list[int]:
         return [day.repayments for day in self.days]
-
-
-def calendar_of(time_zone: str) -> Calendar:
-    """Whose business days a book follows, by its time zone."""
-    if time_zone in ("Asia/Shanghai", "Asia/Urumqi", "Asia/Chongqing", "PRC"):
-        return Calendar.CN
-    if time_zone in ("Europe/London", "GB"):
-        return Calendar.GB
-    return Calendar.TARGET if time_zone.startswith("Europe/") else Calendar.WEEKENDS
-
-
-def today_of(book: Book, now: datetime) -> date:
-    """The day of the book at this moment."""
-    return now.astimezone(ZoneInfo(book.time_zone)).date()
 
 
 def series(totals: Sequence[DailyTotal], asset: str, last: date) -> list[Day]:
@@ -103,12 +92,13 @@ def daily(db: Db, book: int, asset: str, *, last: date, days: int = DAYS) -> Flo
     held = assets.asset(db, asset)
     found = books.book(db, book)
     totals = history.daily_totals(db, book, last - timedelta(days=days - 1), last)
-    return Flows(found, held, series(totals, asset, last), books.head(db, book).position)
+    calendar = book_days.days(db, book).calendar
+    return Flows(found, calendar, held, series(totals, asset, last), books.head(db, book).position)
 
 
 def last_whole_day(db: Db, book: int, *, now: datetime) -> date:
     """The last day of the book that is over: yesterday, or the last day a book at rest has known."""
     found = books.book(db, book)
     recorded_at = books.head(db, book).recorded_at
-    yesterday = today_of(found, now) - timedelta(days=1)
-    return yesterday if recorded_at is None else min(yesterday, today_of(found, recorded_at))
+    yesterday = found.today(now) - timedelta(days=1)
+    return yesterday if recorded_at is None else min(yesterday, found.today(recorded_at))

@@ -17,9 +17,11 @@ from tallystick.core import calendars
 from tallystick.core.calendars import Calendar
 from tallystick.core.db import Db
 from tallystick.core.errors import YearWithoutCalendar
-from tallystick.custody import assets, books, history, transfers
+from tallystick.custody import assets, book_days, books, history, transfers
+from tallystick.custody.accounts import Account
+from tallystick.custody.assets import Asset
 from tallystick.custody.codes import Code
-from tallystick.custody.liquidity import flows, limits
+from tallystick.custody.liquidity import limits
 from tallystick.custody.numbers import AccountNumber, Family
 
 PAGE = 2_000
@@ -53,10 +55,6 @@ class Queue:
     per_day_minor: int | None
     paid_today_minor: int
     entries: Sequence[Waiting]
-
-    @property
-    def limited(self) -> bool:
-        return self.per_day_minor is not None
 
     @property
     def waiting_minor(self) -> int:
@@ -95,63 +93,80 @@ def estimate(
 
 def queue(db: Db, book: int, asset: str, *, now: datetime) -> Queue:
     """Every pending withdrawal of a book in one asset, first asked first. Raises `errors.BookUnknown`."""
-    found, held = books.book(db, book), assets.asset(db, asset)
-    today = flows.today_of(found, now)
-    holds = limits.limit(db, book, asset, today)
-    per_day = None if holds is None else holds.per_day_minor
+    held = assets.asset(db, asset)
+    return _queue(db, book, held, _per_day(db, book, asset, now=now), now=now)
+
+
+def places(db: Db, mine: Sequence[Account], *, now: datetime) -> list[tuple[Queue, Waiting]]:
+    """The places of these accounts in the queues that a limit makes; a queue's other entries are left out.
+
+    Where nothing of theirs is pending, or nothing is limited, no queue is looked at.
+    """
+    waiting: dict[tuple[int, str], set[int]] = {}
+    for number in {each.book for each in mine}:
+        of_book = [each for each in mine if each.book == number]
+        balances = history.balances(db, [each.number for each in of_book])
+        for each in of_book:
+            if balances[each.number].held_minor:
+                waiting.setdefault((number, each.asset), set()).add(each.number)
+    told = []
+    for (book, asset), wanted in sorted(waiting.items()):
+        per_day = _per_day(db, book, asset, now=now)
+        if per_day is not None:
+            found = _queue(db, book, assets.asset(db, asset), per_day, now=now, wanted=wanted)
+            told += [(found, each) for each in found.entries]
+    return told
+
+
+def _per_day(db: Db, book: int, asset: str, *, now: datetime) -> int | None:
+    holds = limits.limit(db, book, asset, books.book(db, book).today(now))
+    return None if holds is None else holds.per_day_minor
+
+
+def _queue(
+    db: Db, book: int, asset: Asset, per_day: int | None, *, now: datetime, wanted: set[int] | None = None
+) -> Queue:
+    """The queue, or of it only what is to leave the accounts that are wanted."""
+    today = books.book(db, book).today(now)
     paid = sum(
         total.amount_minor
         for total in history.daily_totals(db, book, today, today)
-        if total.asset == asset
+        if total.asset == asset.code
         and (total.debit_family, total.credit_family, total.code)
         == (Family.CLIENT, Family.EXTERNAL, Code.WITHDRAWAL)
     )
-    rows = _pending(db, book, held.number)
+    # Days are filled with money, not with payouts: what goes out between two that are told is one amount.
+    rows, amounts, ahead, told = [], list[int](), 0, 0
+    for place, row in enumerate(_pending(db, book, asset.number), start=1):
+        if wanted is None or row[2] in wanted:
+            rows.append((place, ahead, row))
+            amounts += [ahead - told, row[4]]
+            told = ahead + row[4]
+        ahead += row[4]
     days = estimate(
-        [row[4] for row in rows],
+        amounts,
         per_day_minor=per_day,
         paid_today_minor=paid,
         today=today,
-        calendar=flows.calendar_of(found.time_zone),
+        calendar=book_days.days(db, book).calendar,
     )
-    entries, ahead = [], 0
-    for place, (row, day) in enumerate(zip(rows, days, strict=True), start=1):
-        position, raw, account, owner, amount, asked_at = row
-        entries.append(
-            Waiting(
-                place,
-                transfers.id_text(raw.bytes),
-                position,
-                AccountNumber(account),
-                owner,
-                amount,
-                asked_at,
-                ahead,
-                day,
-            )
+    entries = [
+        Waiting(
+            place,
+            transfers.id_text(raw.bytes),
+            position,
+            AccountNumber(account),
+            owner,
+            amount,
+            asked_at,
+            before,
+            day,
         )
-        ahead += amount
-    return Queue(asset, held.scale, per_day, paid, entries)
-
-
-def places(db: Db, owner: str, *, now: datetime) -> list[tuple[Queue, Waiting]]:
-    """A client's own places in the queues of every book; each queue's other entries are left out."""
-    told = []
-    with connections[db].cursor() as cursor:
-        cursor.execute(
-            "select distinct a.book_id, c.code from custody_account a join custody_asset c"
-            " on c.number = a.asset_id where a.owner = %s and a.family = 1 order by 1, 2",
-            [owner],
+        for (place, before, (position, raw, account, owner, amount, asked_at)), day in zip(
+            rows, days[1::2], strict=True
         )
-        held = cursor.fetchall()
-    for book, asset in held:
-        found = queue(db, book, asset, now=now)
-        mine = [each for each in found.entries if each.owner == owner]
-        told += [
-            (Queue(found.asset, found.scale, found.per_day_minor, found.paid_today_minor, mine), each)
-            for each in mine
-        ]
-    return told
+    ]
+    return Queue(asset.code, asset.scale, per_day, paid, entries)
 
 
 def _pending(db: Db, book: int, asset: int) -> list[tuple[int, UUID, int, str, int, datetime]]:

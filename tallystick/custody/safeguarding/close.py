@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,8 +39,6 @@ from tallystick.evidence import canonical
 
 PAGE = 5_000
 """How many accounts are read at a time."""
-EXTERNAL_MAX = 1_000
-_INSTANT = dt.timedelta(microseconds=1)
 
 Progress = Callable[[int, int], None]
 """Told accounts done and accounts in all."""
@@ -83,9 +80,9 @@ class Close:
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def closing_time(day: dt.date, time_zone: str) -> dt.datetime:
+def closing_time(book: books.Book, day: dt.date) -> dt.datetime:
     """The end of a day: its book's midnight, for banks' closing balances are of the end of the day too."""
-    return dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), zoneinfo.ZoneInfo(time_zone))
+    return book.midnight(day + dt.timedelta(days=1))
 
 
 def line_bytes(line: Mapping[str, canonical.Value]) -> bytes:
@@ -129,10 +126,9 @@ class _Tally:
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def position_of(db: Db, book: int, day: dt.date) -> int:
+def position_of(db: Db, book: books.Book, day: dt.date) -> int:
     """The book's last position before the day's midnight. Raises as `history.position_at` does."""
-    closed_at = closing_time(day, books.book(db, book).time_zone)
-    return history.position_at(db, book, closed_at - _INSTANT)
+    return history.position_before(db, book.id, closing_time(book, day))
 
 
 def lines(db: Db, book: int, position: int, *, progress: Progress | None = None) -> Iterator[Line]:
@@ -155,30 +151,39 @@ def lines(db: Db, book: int, position: int, *, progress: Progress | None = None)
         after = rows[-1][0]
 
 
-def read(db: Db, book: int, day: dt.date, *, progress: Progress | None = None) -> Close:
-    """Everything that stood at the close of a day. Raises `errors.BookUnknown` or `TimeBeforeBook`."""
-    found = books.book(db, book)
-    position = position_of(db, book, day)
+def read(
+    db: Db,
+    book: books.Book,
+    day: dt.date,
+    *,
+    position: int,
+    declared: Mapping[int, arrangements.Declared],
+    stated: Mapping[int, Heard],
+    progress: Progress | None = None,
+) -> Close:
+    """Everything that stood at the close of a day, which is at this position.
+
+    declared: what its accounts are for. stated: what the custodians of those safeguarded said.
+    """
     tallies: dict[str, _Tally] = {}
     digest, count = hashlib.sha256(), 0
-    for line in lines(db, book, position, progress=progress):
+    for line in lines(db, book.id, position, progress=progress):
         tallies.setdefault(line.asset, _Tally(line.scale)).add(line)
         digest.update(line_bytes(line.spelled()))
         count += 1
     external: dict[str, list[External]] = {}
-    roles = arrangements.declared(db, book)
-    for account in accounts.accounts(db, book, family=Family.EXTERNAL, limit=EXTERNAL_MAX):
+    for account in accounts.external(db, book.id):
         tally = tallies.setdefault(account.asset, _Tally(account.scale))
         ledger = tally.external.get(account.number, 0)
-        told = _external(db, account, roles.get(account.number), ledger, day)
+        told = _external(db, account, declared.get(account.number), ledger, stated.get(account.number))
         external.setdefault(account.asset, []).append(told)
-    yesterday = closing_time(day - dt.timedelta(days=1), found.time_zone) - _INSTANT
-    before = history.position_at(db, book, max(yesterday, found.opened_at))
-    debits = _client_debits(db, book, before, position)
-    prudent = arrangements.prudent(db, book)
+    begins = book.midnight(day)
+    before = history.position_before(db, book.id, begins) if begins > book.opened_at else 0
+    debits = _client_debits(db, book.id, before, position)
+    prudent = arrangements.prudent(db, book.id)
     return Close(
         position=position,
-        closed_at=closing_time(day, found.time_zone),
+        closed_at=closing_time(book, day),
         positions=tuple(
             Position(
                 asset=asset,
@@ -248,7 +253,7 @@ def _external(
     account: accounts.Account,
     role: arrangements.Declared | None,
     ledger_minor: int,
-    day: dt.date,
+    told: Heard | None,
 ) -> External:
     terms = role.terms if role else arrangements.Terms(role=AccountRole.UNDECLARED)
     plain = External(
@@ -259,7 +264,7 @@ def _external(
         number=terms.number,
         ledger_minor=ledger_minor,
     )
-    if terms.role != AccountRole.SAFEGUARDING or (told := heard(db, account, day)) is None:
+    if terms.role != AccountRole.SAFEGUARDING or told is None:
         return plain
     known = {
         **{name: getattr(plain, name) for name in _PLAIN},
@@ -358,8 +363,8 @@ def _client_debits(db: Db, book: int, after: int, to: int) -> dict[str, dict[str
         return {row[0]: dict(zip(_NO_DEBITS, row[1:], strict=True)) for row in cursor.fetchall()}
 
 
-def day_over(day: dt.date, time_zone: str, *, book: int, now: dt.datetime) -> None:
+def day_over(book: books.Book, day: dt.date, *, now: dt.datetime) -> None:
     """Refuse a day that is not over. Raises `errors.DayNotOver`."""
-    closed_at = closing_time(day, time_zone)
+    closed_at = closing_time(book, day)
     if now < closed_at:
         raise errors.DayNotOver(day=day.isoformat(), cut_off=closed_at.isoformat())

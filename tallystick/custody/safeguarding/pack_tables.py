@@ -14,7 +14,7 @@ from django.db import connections
 
 from tallystick.core import money
 from tallystick.core.db import Db
-from tallystick.custody import accounts, codes, numbers, reconciliation, statement_files
+from tallystick.custody import accounts, codes, history, numbers, reconciliation, statement_files
 from tallystick.custody import transfers as asked
 from tallystick.custody.numbers import AuthorisationKind, Family
 from tallystick.custody.payouts import bank_accounts
@@ -213,14 +213,13 @@ def _accounts(db: Db, book: int, position: int, told: Told) -> Iterator[Row]:
 
 def _banks(db: Db, book: int, position: int) -> Iterator[Row]:
     roles = arrangements.declared(db, book)
-    external = accounts.accounts(db, book, family=Family.EXTERNAL, limit=PAGE)
-    rows = _read(db, _ACCOUNTS_SQL, {**_family(book, Family.EXTERNAL), "position": position, "page": PAGE})
-    held = {row[0]: row[9] - row[10] for row in rows}
+    external = list(accounts.external(db, book))
+    held = history.balances(db, [each.number for each in external], at_position=position)
     for account in external:
         declared = roles.get(account.number)
         terms = declared.terms if declared else None
         last = next(reversed(statement_files.statements(db, account.number)), None)
-        balance = held.get(account.number, 0)
+        balance = held[account.number].balance_minor
         yield (
             account.text,
             account.name,
@@ -448,14 +447,9 @@ order by t.position limit %(page)s
 
 
 def _latest(db: Db, book: int) -> Iterator[tuple[accounts.Account, reconciliation.Summary]]:
-    for account in accounts.accounts(db, book, family=Family.EXTERNAL, limit=PAGE):
+    for account in accounts.external(db, book):
         if run := reconciliation.latest(db, account.number):
             yield account, run
-
-
-def _family(book: int, family: Family) -> dict[str, int]:
-    """From the number before a family's first on: its accounts are neighbours."""
-    return {"book": book, "after": book * numbers.BOOK_UNIT + family * numbers.FAMILY_UNIT}
 
 
 def _read(db: Db, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -204,15 +204,19 @@ def prove(
     """
     access.require(db, actor, "custody.prove_safeguarding")
     found = books.book(db, book)
-    close.day_over(day, found.time_zone, book=book, now=now)
-    position = close.position_of(db, book, day)
-    _reconcile_first(db, book, day, position, actor=actor, now=now)
+    close.day_over(found, day, now=now)
+    position = close.position_of(db, found, day)
+    declared = arrangements.declared(db, book)
+    stated = _stated(db, declared, day)
+    _reconcile_first(db, book, stated, position, actor=actor, now=now)
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:
             # One after the other: each names the digest of the one before it.
             cursor.execute("select pg_advisory_xact_lock(%s, %s)", [PROOF_LOCK, book])
         before = next(iter(proofs(db, book, limit=1)), None)
-        closed = close.read(db, book, day, progress=progress)
+        closed = close.read(
+            db, found, day, position=position, declared=declared, stated=stated, progress=progress
+        )
         findings = comparison.findings(closed.positions)
         result = proof_file.overall(findings)
         header = canonical.text(
@@ -285,15 +289,19 @@ def decide_sign_off(
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _stated(db: Db, declared: Mapping[int, arrangements.Declared], day: dt.date) -> Mapping[int, close.Heard]:
+    """What the custodians of the safeguarding accounts stated for the close of the day, where they did."""
+    safe = [number for number, each in declared.items() if each.terms.role == AccountRole.SAFEGUARDING]
+    heard = ((number, close.heard(db, each, day)) for number, each in accounts.several(db, safe).items())
+    return {number: told for number, told in heard if told is not None}
+
+
 def _reconcile_first(
-    db: Db, book: int, day: dt.date, position: int, *, actor: Actor, now: dt.datetime
+    db: Db, book: int, stated: Mapping[int, close.Heard], position: int, *, actor: Actor, now: dt.datetime
 ) -> None:
     """Compare line by line what was not compared as far as the close: totals alone would prove little."""
-    for number, declared in arrangements.declared(db, book).items():
-        if declared.terms.role != AccountRole.SAFEGUARDING:
-            continue
-        told = close.heard(db, accounts.account(db, number), day)
-        if told is None or told.known_by == KnownBy.WITHIN:
+    for number, told in stated.items():
+        if told.known_by == KnownBy.WITHIN:
             continue
         run = close.run_of(db, number, told.statement.to_date)
         if run is None or run.position < position:

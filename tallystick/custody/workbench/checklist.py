@@ -20,13 +20,10 @@ from tallystick.custody import accounts, history, reconciliation, statement_file
 from tallystick.custody.accounts import Account
 from tallystick.custody.book_days import Days
 from tallystick.custody.models import AccountStatus
-from tallystick.custody.numbers import Family
 from tallystick.custody.statement_files import Held
 from tallystick.custody.workbench import cases, receipts
 from tallystick.custody.workbench.cases import Case
 from tallystick.evidence import canonical
-
-BANKS_MAX = 1_000
 
 
 class Name(StrEnum):
@@ -116,7 +113,7 @@ def checks(
 ) -> Sequence[Check]:
     """Everything that is looked at before a day is closed, bank account by bank account, then the book."""
     found: list[Check] = []
-    for bank in accounts.accounts(db, days.book, family=Family.EXTERNAL, limit=BANKS_MAX):
+    for bank in accounts.external(db, days.book):
         found += _of_bank(db, bank, day, position_to)
     found.append(_explained(db, days, day, open_cases))
     found.append(_write_offs(db, days))
