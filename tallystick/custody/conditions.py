@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
 
+from tallystick.core import texts
 from tallystick.core.db import Db
 from tallystick.custody import accounts, books, errors, holders, instructions, numbers
 from tallystick.custody.accounts import Account
@@ -198,7 +198,7 @@ def reactivate(db: Db, account: int, *, actor: Actor, now: datetime) -> Change:
     found = accounts.account(db, account)
     access.require(db, actor, "custody.reactivate_account", owner=holders.speaker(db, found, actor=actor))
     with transaction.atomic(using=db):
-        _in_turn(db, account)
+        holders.hold_still(db, found.book, [found.number])
         stands = holders.standing(db, found)
         if actor.customer_number is not None and actor.customer_number not in holders.signers(stands):
             raise errors.MayNotSign(who=", ".join(sorted(holders.signers(stands))))
@@ -242,7 +242,7 @@ def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Change:
     told = {name: str(value) for name, value in proposed.state.items()}
     number = numbers.parse_account(told["account"])
     with transaction.atomic(using=db):
-        _in_turn(db, number)
+        holders.hold_still(db, numbers.book_of(number), [number])
         found = accounts.account(db, number)
         stands = holders.standing(db, found)
         wanted = Condition(told["condition"])
@@ -288,13 +288,13 @@ def advance(db: Db, book: int, *, actor: Actor, now: datetime, limit: int = 100)
     """
     access.require(db, actor, "custody.mark_dormant")
     rule = dormancy(db, book)
-    today = now.astimezone(ZoneInfo(books.book(db, book).time_zone)).date()
+    today = books.book(db, book).today(now)
     if rule is None or _swept(db, book, today):
         return 0
     done = 0
     for number, last in _quiet(db, book, now - timedelta(days=rule.days - rule.notice_days), limit, now=now):
         with transaction.atomic(using=db):
-            _in_turn(db, number)
+            holders.hold_still(db, numbers.book_of(number), [number])
             found = accounts.account(db, number)
             told = notice(db, number)
             if told is None:
@@ -330,16 +330,10 @@ def _judge(
         ("document", document, 200, 1),
         ("representative", representative, 64, int(condition == Condition.ESTATE)),
     ):
-        if not (least <= len(text.strip()) and len(text) <= length_max and (text.isprintable() or not text)):
+        if not texts.says(text, length_max, least):
             raise errors.Malformed(
                 where=account.text, field=field, expected=f"{least} to {length_max} characters"
             )
-
-
-def _in_turn(db: Db, account: int) -> None:
-    """Changes of one account's condition come one after another."""
-    with connections[db].cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", [account])
 
 
 def _become(
@@ -525,29 +519,44 @@ def _last_movement(db: Db, account: int) -> datetime:
 def _quiet(
     db: Db, book: int, since: datetime, limit: int, *, now: datetime
 ) -> list[tuple[AccountNumber, datetime]]:
-    """Client accounts on which nothing was done since, that are active, open, and wait to be told or to sleep."""
+    """Client accounts on which nothing was done since, that are active, open, and wait to be told or to sleep.
+
+    The many that cannot be among them fall out by what is quick to ask; `offset 0` keeps the order of asking. Who
+    was told since, and is not due, was found quiet then: what they did after that is later than `since`.
+    """
     with connections[db].cursor() as cursor:
         cursor.execute(
             f"""
-            select a.number, moved.last from custody_account a
-            cross join lateral (select {_LAST} as last) moved
-            left join lateral (
-                select condition from custody_account_condition
-                where account_id = a.number order by id desc limit 1
-            ) c on true
-            left join lateral (
-                select last_movement_at, dormant_from from custody_dormancy_notice
-                where account_id = a.number order by id desc limit 1
-            ) n on true
-            where a.book_id = %s and a.family = 1 and moved.last <= %s
-                and coalesce(c.condition, 'active') = 'active'
-                and (n.last_movement_at is distinct from moved.last or n.dormant_from <= %s)
-                and exists (
-                    select from custody_account_state s where s.account_id = a.number and s.status <> 'closed'
-                        and not exists (
-                            select from custody_account_state l where l.account_id = a.number and l.id > s.id))
-            order by a.number limit %s
+            select a.number, moved.last
+            from (
+                select q.number, q.book_id, q.opened_at, n.last_movement_at, n.dormant_from from custody_account q
+                left join lateral (
+                    select given_at from custody_authorisation
+                    where debit_account = q.number order by number desc limit 1
+                ) given on true
+                left join lateral (
+                    select condition from custody_account_condition
+                    where account_id = q.number order by id desc limit 1
+                ) c on true
+                left join lateral (
+                    select last_movement_at, dormant_from, at from custody_dormancy_notice
+                    where account_id = q.number order by id desc limit 1
+                ) n on true
+                where q.book_id = %(book)s and q.family = 1 and q.opened_at <= %(since)s
+                    and coalesce(given.given_at <= %(since)s, true)
+                    and coalesce(c.condition, 'active') = 'active'
+                    and (n.at is null or n.at <= %(since)s or n.dormant_from <= %(now)s)
+                    and exists (
+                        select from custody_account_state s where s.account_id = q.number and s.status <> 'closed'
+                            and not exists (
+                                select from custody_account_state l where l.account_id = q.number and l.id > s.id))
+                offset 0
+            ) a
+            cross join lateral (select {_LAST} as last offset 0) moved
+            where moved.last <= %(since)s
+                and (a.last_movement_at is distinct from moved.last or a.dormant_from <= %(now)s)
+            order by a.number limit %(limit)s
             """,  # noqa: S608 -- the constant above
-            [book, since, now, limit],
+            {"book": book, "since": since, "now": now, "limit": limit},
         )
         return cursor.fetchall()  # type: ignore[no-any-return]

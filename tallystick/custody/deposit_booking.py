@@ -48,7 +48,7 @@ KNOWN_DAYS = 60
 """How far back the ledger is searched for a payment's reference, spelled in whatever way."""
 POST_MAX = 1_000
 
-_DEPOSIT_LOCK = 1952541806
+_DEPOSIT_LOCK = 1952541813
 """First key of the advisory lock under which a book's deposits are taken."""
 
 

@@ -8,12 +8,13 @@ yes is to exactly the same terms, counts once, and lapses.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connections, transaction
 
+from tallystick.core import texts
 from tallystick.core.db import Db
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, codes, errors, numbers
@@ -31,6 +32,9 @@ KIND = "custody.change_holders"
 PARTIES_MAX = 10
 CONSENT_DAYS = 14
 """How long one holder's yes waits for the others'."""
+
+_WORD_LOCK = 1952541812
+"""First key of the advisory lock under which a book's holders give their word; the second is the book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def misfit(rule: HoldingRule, parties: Sequence[Party]) -> tuple[str, str] | Non
     named = [each.customer_number for each in parties]
     if len(set(named)) != len(named):
         return "parties", "each customer once"
-    if not all(len(each.strip()) >= 1 and len(each) <= 64 and each.isprintable() for each in named):
+    if not all(texts.says(each, 64) for each in named):
         return "parties", "customer numbers of 1 to 64 characters"
     capacities = {each.capacity for each in parties}
     if not capacities & {Capacity.HOLDER, Capacity.GUARDIAN}:
@@ -311,6 +315,19 @@ def missing(db: Db, found: Standing, terms: str, *, by: Iterable[str], now: date
     return signers(found) - agreed - frozenset(by)
 
 
+def hold_still(db: Db, book: int, held: Collection[AccountNumber]) -> None:
+    """On these accounts nobody else gives a word or changes a holder or a condition until the transaction ends.
+
+    Words on one account are given in turn, those on two accounts at once; on several, alone in the book.
+    """
+    with connections[db].cursor() as cursor:
+        if len(held) > 1:
+            cursor.execute("select pg_advisory_xact_lock(%s, %s)", [_WORD_LOCK, book])
+        else:
+            cursor.execute("select pg_advisory_xact_lock_shared(%s, %s)", [_WORD_LOCK, book])
+            cursor.execute("select pg_advisory_xact_lock(%s)", list(held))
+
+
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -345,8 +362,8 @@ def approve(db: Db, approval_id: int, *, actor: Actor, now: datetime) -> Holding
     number = numbers.parse_account(str(told["account"]))
     parties = _parties(told["parties"])
     rule, document, reason = HoldingRule(str(told["rule"])), str(told["document"]), str(told["reason"])
-    with transaction.atomic(using=db), connections[db].cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", [number])
+    with transaction.atomic(using=db):
+        hold_still(db, numbers.book_of(number), [number])
         found = accounts.account(db, number)
         before = standing(db, found).holding
         _judge(found, rule, parties, document, reason)
@@ -414,12 +431,12 @@ def consent(db: Db, account: int, terms: str, *, actor: Actor, now: datetime) ->
     """
     found = accounts.account(db, account)
     access.require(db, actor, "custody.consent_as_holder", owner=speaker(db, found, actor=actor))
-    stands = standing(db, found)
-    mine = actor.customer_number
-    if mine is None or mine not in signers(stands):
-        raise errors.MayNotSign(who=", ".join(sorted(signers(stands))))
     with transaction.atomic(using=db), connections[db].cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", [account])
+        hold_still(db, found.book, [found.number])
+        stands = standing(db, found)
+        mine = actor.customer_number
+        if mine is None or mine not in signers(stands):
+            raise errors.MayNotSign(who=", ".join(sorted(signers(stands))))
         said = {each.customer_number for each in consents(db, account, now=now, terms=terms)}
         if mine not in said:
             cursor.execute(
@@ -462,7 +479,7 @@ def take_back(db: Db, consent_id: int, *, actor: Actor, now: datetime) -> None:
             # Whether another's account has one is none of their business.
             raise errors.ConsentUnknown(consent=consent_id)
         access.require(db, actor, "custody.consent_as_holder", owner=speaker(db, found, actor=actor))
-        cursor.execute("select pg_advisory_xact_lock(%s)", [found.number])
+        hold_still(db, found.book, [found.number])
         if consent_id not in {each.id for each in consents(db, found.number, now=now)}:
             raise errors.ConsentUnknown(consent=consent_id)
         _end(db, consent_id, None, actor=actor, now=now)
@@ -492,7 +509,7 @@ def _judge(
         raise errors.NotAClientAccount(account=account.text)
     wrong = misfit(rule, parties)
     for field, text, length_max in (("document", document, 200), ("reason", reason, 500)):
-        if wrong is None and not (text.strip() and len(text) <= length_max and text.isprintable()):
+        if wrong is None and not texts.says(text, length_max):
             wrong = field, f"1 to {length_max} characters"
     if wrong:
         raise errors.Malformed(where=account.text, field=wrong[0], expected=wrong[1])

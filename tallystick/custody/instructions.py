@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connections, transaction
 
-from tallystick.core import money
+from tallystick.core import money, texts
 from tallystick.core.db import Db
 from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, codes, errors, holders, interest, numbers
@@ -40,9 +40,6 @@ RATE_PPM_MAX = 10_000_000
 """Ten times the base a year; anything above is a slip of the decimal point."""
 
 USES_MAX = 2**31 - 1
-
-_AUTHORISING_LOCK = 1952541805
-"""First key of the advisory lock under which a book's authorisations get their numbers."""
 
 
 class Standing(StrEnum):
@@ -231,7 +228,7 @@ def misfit(terms: Terms) -> tuple[str, str] | None:
     many = terms.amount_rule != AmountRule.EXACT
     for field, expected, fits in (
         ("payee", "at most 140 printable characters", len(terms.payee) <= 140 and terms.payee.isprintable()),
-        ("basis", "1 to 200 printable characters", _says_something(terms.basis, 200)),
+        ("basis", "1 to 200 printable characters", texts.says(terms.basis, 200)),
         ("amount_minor", f"1 to {money.AMOUNT_MAX}", 1 <= terms.amount_minor <= money.AMOUNT_MAX),
         ("uses_max", f"1 to {USES_MAX}", 1 <= terms.uses_max <= USES_MAX),
         ("valid_from", "a time with its zone", terms.valid_from.tzinfo is not None),
@@ -446,15 +443,16 @@ def authorise_many(
     if any(numbers.book_of(number) != book for number in touched):
         raise errors.BookDiffers
     owners = _owners(db, touched)
-    standings = holders.standings(
-        db, {number: owners[number] for number in {each.terms.debit_account for each in given}}
-    )
-    for stands in standings.values():
-        access.require(db, actor, "custody.authorise", owner=_asked_as(stands, actor))
+    debited = {each.terms.debit_account: owners[each.terms.debit_account] for each in given}
+    standings = holders.standings(db, debited)
     word_of = _require_given_by_client(db, given, standings, actor)
 
     with transaction.atomic(using=db):
-        _in_turn(db, book, {each.terms.debit_account for each in given})
+        holders.hold_still(db, book, debited)
+        if (since := holders.standings(db, debited)) != standings:
+            # Somebody changed who holds an account, or how it stands, while we judged.
+            standings = since
+            word_of = _require_given_by_client(db, given, standings, actor)
         for each, by in zip(given, word_of, strict=True):
             if by is not None:
                 _require_all(db, each.terms, standings[each.terms.debit_account], by, now)
@@ -508,7 +506,7 @@ def withdraw(db: Db, number: int, reason: str, *, actor: Actor, now: datetime) -
     )
     if given.kind == AuthorisationKind.LEGAL:
         access.require(db, actor, "custody.withdraw_authorisation")
-    if not _says_something(reason, 500):
+    if not texts.says(reason, 500):
         raise errors.Malformed(where=given.text, field="reason", expected="1 to 500 characters")
     end(db, given, reason, actor=actor, now=now)
 
@@ -543,7 +541,7 @@ def register_key(db: Db, owner: str, public_key: bytes, *, actor: Actor, now: da
     a key for somebody can sign in their name. Raises `errors.Malformed` or `SigningKeyTaken`.
     """
     access.require(db, actor, "custody.register_key", owner=owner)
-    if len(public_key) != 32 or not _says_something(owner, 64):
+    if len(public_key) != 32 or not texts.says(owner, 64):
         raise errors.Malformed(where="signing key", field="public_key", expected="32 bytes of Ed25519")
     with transaction.atomic(using=db):
         with connections[db].cursor() as cursor:
@@ -645,6 +643,8 @@ def _require_given_by_client(
 
     Whose word each is comes back; nobody's where it is an order of the law, or of the simulation.
     """
+    for stands in standings.values():
+        access.require(db, actor, "custody.authorise", owner=_asked_as(stands, actor))
     signing = [standings[each.terms.debit_account] for each in given] if _signs(given) else []
     named = {number for stands in signing for number in holders.signers(stands)}
     key_of = {key.public_key: owner for owner in named for key in keys(db, owner)}
@@ -710,16 +710,6 @@ def _tell(
 
 def _signs(given: Sequence[Given]) -> bool:
     return any(each.signature is not None or each.public_key is not None for each in given)
-
-
-def _in_turn(db: Db, book: int, debited: set[AccountNumber]) -> None:
-    """Numbers of one account's authorisations are given in turn; those of two accounts at once."""
-    with connections[db].cursor() as cursor:
-        if len(debited) > 1:
-            cursor.execute("select pg_advisory_xact_lock(%s, %s)", [_AUTHORISING_LOCK, book])
-        else:
-            cursor.execute("select pg_advisory_xact_lock_shared(%s, %s)", [_AUTHORISING_LOCK, book])
-            cursor.execute("select pg_advisory_xact_lock(%s)", list(debited))
 
 
 def _recorded(
@@ -795,7 +785,3 @@ def _write(
                 [each.public_key for each, _ in fresh.values()],
             ],
         )
-
-
-def _says_something(text: str, length_max: int) -> bool:
-    return text.strip() != "" and len(text) <= length_max and text.isprintable()

@@ -205,6 +205,21 @@ def test_whoever_was_taken_from_an_account_has_no_part_in_it(account, house):
     assert holders.speaker(DB, found, actor=WANG_FANG) != "C-WANG"
 
 
+def test_a_word_counts_by_who_holds_the_account_when_it_is_written_down(account, house, monkeypatch):
+    """Two people take a holder from the account between the first look and the number: their word is none."""
+    hold_still = holders.hold_still
+
+    def meanwhile(*of):
+        monkeypatch.undo()
+        held_by(account, HoldingRule.ANY, Party("C-LI", Capacity.HOLDER))
+        hold_still(*of)
+
+    monkeypatch.setattr(holders, "hold_still", meanwhile)
+    with pytest.raises(AccessDenied):
+        give(order(account, house), WANG_FANG)
+    assert list(instructions.authorisations(DB, account)) == []
+
+
 @pytest.mark.parametrize(
     ("parties", "field"),
     [
