@@ -131,7 +131,8 @@ class Wanted(BaseModel):
     """Which part of the account's life: by positions or by days of its book."""
 
     scope: Literal["account", "owner"] = Field(
-        "account", description="owner: all accounts of the account's owner in its asset, followed as one"
+        "account",
+        description="owner: all of the owner's accounts in its asset, as one; a customer's: all they hold",
     )
     after: words.Position | None = Field(None, description="what is posted after this position")
     to_position: words.Position | None = Field(None, description="up to this position; left out: up to now")
@@ -151,12 +152,14 @@ def show_flow(request: HttpRequest, account: words.AccountId, query: Query[Wante
     found = reach.account(APP, words.account(account), actor=actor)
     after, to = _period(found.book, query)
     viewer = Viewer.STAFF if access.allowed(actor, reach.LEDGER) else Viewer.OWNER
-    if query.scope == "owner" and found.owner:
+    # Who holds an account with others follows their own, and not all that its first owner has.
+    owner = found.owner if viewer == Viewer.STAFF else actor.customer_number
+    if query.scope == "owner" and owner:
         return told(
             flow.of_owner(
                 APP,
                 found.book,
-                found.owner,
+                owner,
                 found.asset,
                 viewer=viewer,
                 after_position=after,
@@ -169,6 +172,7 @@ def show_flow(request: HttpRequest, account: words.AccountId, query: Query[Wante
             APP,
             found.number,
             viewer=viewer,
+            customer=owner,
             after_position=after,
             to_position=to,
             nodes_max=query.nodes,

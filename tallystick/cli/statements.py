@@ -154,11 +154,7 @@ def reconcile(
         wanted = [accounts.account(APP, _account_number(text)) for text in account_texts]
         every = not wanted
         if every:
-            wanted = [
-                each
-                for each in accounts.external(APP, found)
-                if _has_statements(each)
-            ]
+            wanted = [each for each in accounts.external(APP, found) if _has_statements(each)]
         done = []
         for account in wanted:
             outcome = reconciliation.reconcile(

@@ -24,11 +24,10 @@ from tallystick.custody.tracing.flow import Edge, Flow, Path
 from tallystick.custody.tracing.parties import Node, Stage, Viewer
 from tallystick.identity import access
 from tallystick.identity.errors import AccessDenied
-from tallystick.web import asking, csv_file, flow_words
+from tallystick.web import asking, csv_file, customer_own, flow_words
 from tallystick.web.session import actor
 
 PAGE = 50
-MINE_MAX = 200
 
 COLUMNS = (
     "amount",
@@ -241,6 +240,7 @@ def _own_flow(request: HttpRequest, mine: Sequence[Account]) -> tuple[Flow, str]
     for each in mine:
         if chosen in (each.text, _all_of(each)):
             after, to = _period(request, each.book)
+            me = customer_own.number(request)
             options: dict[str, Any] = {
                 "viewer": Viewer.OWNER,
                 "after_position": after,
@@ -248,8 +248,8 @@ def _own_flow(request: HttpRequest, mine: Sequence[Account]) -> tuple[Flow, str]
                 "nodes_max": asking.choice(request, "nodes", _SIZES) or flow.NODES,
             }
             if chosen == each.text:
-                return flow.of_account(APP, each.number, **options), chosen
-            return flow.of_owner(APP, each.book, each.owner, each.asset, **options), chosen
+                return flow.of_account(APP, each.number, customer=me, **options), chosen
+            return flow.of_owner(APP, each.book, me, each.asset, **options), chosen
     # Not "denied": whether there is such an account is none of their business.
     raise errors.AccountUnknown(account=chosen)
 
@@ -278,15 +278,8 @@ def _choices(mine: Sequence[Account], chosen: str) -> list[tuple[str, str, bool]
 
 
 def _mine(request: HttpRequest) -> list[Account]:
-    owner = actor(request).customer_number
-    access.require(APP, actor(request), "custody.read_own", owner=owner)
-    if owner is None:
-        raise AccessDenied(permission="custody.read_own")
-    return [
-        account
-        for book in books.books(APP)
-        for account in accounts.accounts(APP, book.id, owner=owner, limit=MINE_MAX)
-    ]
+    """The accounts this customer stands behind, whoever opened them."""
+    return [own.account for own in customer_own.all_of(request)]
 
 
 def _account(book: int, text: str) -> Account:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,9 @@ from tallystick.custody.tracing import errors, flow, reading
 from tallystick.custody.tracing.flow import Flow
 from tallystick.custody.tracing.parties import PartyKind, Stage, Viewer
 from tallystick.simulation import demonstration, scenarios, world
+from tests.custody import cast
+
+LATER = datetime(2026, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +249,28 @@ def test_what_cannot_be_followed_is_refused(platform: list[Account]) -> None:
         flow.of_account(APP, bank.number, viewer=Viewer.STAFF, after_position=9, to_position=5)
     with pytest.raises(AccountUnknown):
         flow.of_account(APP, bank.number, viewer=Viewer.OWNER)
+
+
+def test_who_holds_an_account_with_others_follows_what_they_hold(platform: list[Account]) -> None:
+    """All of their accounts are those they hold today: none that another holder has besides, none they left."""
+    clients = [each for each in platform if each.family == Family.CLIENT and each.asset == "CNY"]
+
+    def met(account: Account, customer: str) -> set[str]:
+        """What of the first owner's other accounts the flow of this one tells by number."""
+        found = flow.of_account(APP, account.number, viewer=Viewer.OWNER, customer=customer, nodes_max=100)
+        told = repr((found.nodes, found.edges, found.loans, found.pending))
+        own = {str(each.number) for each in clients if each.owner == account.owner and each != account}
+        return {each for each in own if each in told}
+
+    first = next(each for each in clients if met(each, each.owner))
+    second = next(each for each in clients if each.owner != first.owner)
+    others = {each.text for each in clients if each.owner == first.owner and each != first}
+    cast.held_by(first.number, first.owner, second.owner, now=LATER)
+    told = flow.of_owner(APP, 1, second.owner, "CNY", viewer=Viewer.OWNER)
+    hers = {each.text for each in clients if each.owner == second.owner}
+    assert {each.text for each in told.accounts} == {first.text, *hers}
+    assert met(first, first.owner)
+    assert not met(first, second.owner)
+    cast.held_by(first.number, second.owner, now=LATER + timedelta(days=1))
+    left = flow.of_owner(APP, 1, first.owner, "CNY", viewer=Viewer.OWNER)
+    assert {each.text for each in left.accounts} == others

@@ -30,6 +30,7 @@ from tallystick.identity.roles import Role
 from tallystick.simulation import demonstration, pools, scenarios, stage, world
 from tallystick.web import pooling as pooling_page
 from tallystick.web import words
+from tests.custody import cast
 from tests.plugin_postgres import TestDatabase
 
 from .conftest import CLI, NOW, SecureClient
@@ -189,6 +190,25 @@ def test_the_api_and_the_command_give_the_same_document(platform: Platform) -> N
     shown = CliRunner().invoke(commands.trace, ["--account", main.text])
     assert shown.exit_code == 0
     assert "There at the end" in shown.output
+
+
+def test_who_holds_an_account_with_another_follows_it_and_nothing_else_of_theirs(platform: Platform) -> None:
+    """Page, file and API: all of theirs is the one account they hold, whoever opened it and what else he has."""
+    shared, *rest = platform.of(BORROWER)
+    assert rest
+    cast.held_by(shared.number, BORROWER, "99999999", now=NOW)
+    client = signed_in("stranger")
+    api = f"/api/v1/accounts/{shared.text}/flow"
+    for route in ("/my/flow/", "/my/flow/?account=all-1-CNY", "/my/flow.csv", api, f"{api}?scope=owner"):
+        answer = client.get(route)
+        assert answer.status_code == 200, route
+        told = body(answer)
+        assert not [each.text for each in rest if each.text in told], route
+        if route.startswith("/api"):
+            assert json.loads(told)["accounts"] == [shared.text]
+    cast.held_by(shared.number, BORROWER, now=NOW)
+    assert client.get(api).status_code == 404
+    assert "No account yet" in body(client.get("/my/flow/"))
 
 
 def test_what_cannot_be_is_refused_with_a_word(platform: Platform) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, history
+from tallystick.custody import accounts, history, holders
 from tallystick.custody.accounts import Account
 from tallystick.custody.codes import Code
 from tallystick.custody.errors import AccountUnknown
@@ -21,7 +21,7 @@ from tallystick.custody.numbers import BookId, Family
 from tallystick.custody.tracing import errors, parcels, reading, shares
 from tallystick.custody.tracing.parcels import UNCOVERED, Movement
 from tallystick.custody.tracing.parties import Node, Parties, Party, PartyKind, Stage, Viewer
-from tallystick.custody.tracing.reading import ACCOUNTS_MAX, Met
+from tallystick.custody.tracing.reading import ACCOUNTS_MAX, MINE_MAX, Met
 from tallystick.custody.tracing.shares import Share
 
 _APART = frozenset({"opening", "closing", "uncovered", "covered"})
@@ -136,15 +136,19 @@ def of_account(
     number: int,
     *,
     viewer: Viewer,
+    customer: str | None = None,
     after_position: int = 0,
     to_position: int | None = None,
     nodes_max: int = NODES,
 ) -> Flow:
     """The flow of one account, after one position and up to another. Asks nobody: the door has.
 
-    Raises `errors.AccountUnknown`, `PositionUnknown`, `PeriodReversed` or `FlowTooLong`.
+    customer: who looks at what they hold, of several holders; else the account's owner. Raises
+    `errors.AccountUnknown`, `PositionUnknown`, `PeriodReversed` or `FlowTooLong`.
     """
-    return _flow(db, [accounts.account(db, number)], viewer, after_position, to_position, nodes_max)
+    found = accounts.account(db, number)
+    mine = _mine(db, found.book, customer or found.owner, viewer)
+    return _flow(db, [found], mine, viewer, after_position, to_position, nodes_max)
 
 
 def of_owner(
@@ -160,21 +164,31 @@ def of_owner(
 ) -> Flow:
     """The flow of all accounts that a client has in a book in one asset, followed as one.
 
-    Raises `errors.OwnerUnknown` where there are none, else as `of_account`.
+    For staff those opened for this client; for the client themselves those they hold now, with others or
+    alone, whoever opened them. Raises `errors.OwnerUnknown` where there are none, else as `of_account`.
     """
-    found = accounts.accounts(
-        db, book, family=Family.CLIENT, owner=owner, asset=asset, limit=ACCOUNTS_MAX + 1
-    )
-    if not owner or not found:
+    mine = _mine(db, book, owner, viewer)
+    found = [each for each in mine if each.asset == asset]
+    if not found:
         raise errors.OwnerUnknown(owner=owner, asset=asset)
     if len(found) > ACCOUNTS_MAX:
         raise errors.FlowTooLong(most=ACCOUNTS_MAX)
-    return _flow(db, found, viewer, after_position, to_position, nodes_max)
+    return _flow(db, found, mine, viewer, after_position, to_position, nodes_max)
+
+
+def _mine(db: Db, book: int, owner: str, viewer: Viewer) -> Sequence[Account]:
+    """A client's accounts in a book, of whatever asset."""
+    if not owner:
+        return []
+    if viewer == Viewer.STAFF:
+        return accounts.accounts(db, book, family=Family.CLIENT, owner=owner, limit=MINE_MAX)
+    return [each for each in holders.accounts_of(db, owner, limit=MINE_MAX) if each.book == book]
 
 
 def _flow(
     db: Db,
     followed: Sequence[Account],
+    mine: Sequence[Account],
     viewer: Viewer,
     after_position: int,
     to_position: int | None,
@@ -196,8 +210,8 @@ def _flow(
     assert sum(each.balance_minor for each in closing.values()) == attributed.closing_minor, (
         "the parcels make the balance"
     )
-    met = reading.met(db, followed, to=to, after=after_position)
-    parties = Parties(db, viewer, followed, lines, met)
+    met = reading.met(db, followed, mine, to=to, after=after_position)
+    parties = Parties(db, viewer, followed, mine, lines, met)
     lent = {
         line.taker for line in lines if line.code == Code.LEND and parties.kind(line.taker) == PartyKind.LOAN
     }

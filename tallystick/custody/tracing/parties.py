@@ -90,12 +90,13 @@ class Parties:
         db: Db,
         viewer: Viewer,
         followed: Sequence[Account],
+        mine: Sequence[Account],
         lines: Sequence[Movement],
         met: Mapping[int, Met],
     ) -> None:
         self.db, self.viewer = db, viewer
         self.followed = {each.number for each in followed}
-        self.owner = followed[0].owner
+        self.mine = {each.number for each in (*mine, *followed) if each.family == Family.CLIENT}
         self.met = met
         self.nth = {
             number: n for n, number in enumerate(sorted(met, key=lambda n: (met[n].first_position, n)), 1)
@@ -118,7 +119,7 @@ class Parties:
             return PartyKind.PLATFORM
         if family == Family.SUSPENSE:
             return PartyKind.SUSPENSE
-        if self.owner and self.account(number).owner == self.owner:
+        if number in self.mine:
             return PartyKind.MINE
         return PartyKind.LOAN if number in self.met and self.met[number].has_lent else PartyKind.CLIENT
 

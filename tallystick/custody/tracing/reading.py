@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import connections
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, books, history, numbers
+from tallystick.custody import books, history, numbers
 from tallystick.custody.accounts import Account
 from tallystick.custody.codes import Code
 from tallystick.custody.errors import TimeBeforeBook
@@ -24,6 +23,9 @@ LINES_MAX = 200_000
 
 ACCOUNTS_MAX = 200
 """The most accounts of one owner that are followed together."""
+
+MINE_MAX = 10_000
+"""The most accounts of one owner that are known as their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +91,17 @@ def _movement(row: tuple[Any, ...], *, mirrored: bool) -> Movement:
     return Movement(row[0], Code(row[1]), giver, taker, *row[4:])
 
 
-def met(db: Db, followed: Sequence[Account], *, to: int, after: int) -> dict[int, Met]:
-    """Every account of another client that this owner's accounts ever had to do with, up to a position.
+def met(
+    db: Db, followed: Sequence[Account], mine: Sequence[Account], *, to: int, after: int
+) -> dict[int, Met]:
+    """Every account of another client that one's own accounts ever had to do with, up to a position.
 
-    Over all of the owner's accounts, whichever are followed, so that a counterpart has one number.
+    Over all that are one's own, whichever are followed, so that a counterpart has one number.
     """
     first = followed[0]
     if first.family != Family.CLIENT:
         return {}
-    mine = accounts.accounts(db, first.book, family=Family.CLIENT, owner=first.owner, limit=ACCOUNTS_MAX)
-    wanted = sorted({each.number for each in (*mine, *followed)})
+    wanted = sorted({each.number for each in (*mine[:ACCOUNTS_MAX], *followed)})
     client = first.book * numbers.BOOK_UNIT + Family.CLIENT * numbers.FAMILY_UNIT
     with connections[db].cursor() as cursor:
         cursor.execute(
@@ -173,13 +176,13 @@ def period(db: Db, book: int, first: date | None, last: date | None) -> tuple[in
     Without a first day from the beginning, without a last up to now. Raises `errors.BookUnknown`, or
     `TimeBeforeBook` where the last day is before the book was opened.
     """
-    zone = ZoneInfo(books.book(db, book).time_zone)
+    found = books.book(db, book)
     after, to = 0, None
     if last is not None:
-        to = history.position_at(db, book, _midnight(last + timedelta(days=1), zone))
+        to = history.position_before(db, book, found.midnight(last + timedelta(days=1)))
     if first is not None:
         try:
-            after = history.position_at(db, book, _midnight(first, zone))
+            after = history.position_before(db, book, found.midnight(first))
         except TimeBeforeBook:
             after = 0
     return after, to
@@ -188,8 +191,3 @@ def period(db: Db, book: int, first: date | None, last: date | None) -> tuple[in
 def is_mirrored(account: int) -> bool:
     """Whether it grows on its debit side: an account that mirrors a bank's."""
     return numbers.NORMAL_SIDE[numbers.family_of(account)] == Side.DEBIT
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The last moment before a day begins."""
-    return datetime.combine(day, time.min, zone) - timedelta(microseconds=1)
