@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from django.contrib import messages
@@ -20,13 +19,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from tallystick.core.db import APP
-from tallystick.custody import accounts, numbers
 from tallystick.custody.payouts import notices, orders, terms
+from tallystick.custody.safeguarding import proofs
 from tallystick.identity import access, approvals
 from tallystick.identity.access import Actor
 from tallystick.identity.approvals import KINDS, Approval
-from tallystick.web import asking, payout_words, words
-from tallystick.web.payouts import decision_refusal, tried
+from tallystick.web import asking, proposals
+from tallystick.web.acting import tried
+from tallystick.web.payouts import decision_refusal
 from tallystick.web.session import actor
 
 PAGE = 50
@@ -45,7 +45,20 @@ class Waiting:
     is_decided_here: bool
 
 
-_HERE: Mapping[str, Callable[..., object]] = {terms.KIND: terms.approve, notices.KIND: notices.approve}
+HERE: Mapping[str, Callable[..., object]] = {terms.KIND: terms.approve, notices.KIND: notices.approve}
+"""What is decided on this page."""
+
+ROUTES: Mapping[str, str] = {
+    "custody.set_pay_in_details": "pay-in-details",
+    "custody.change_holders": "holders",
+    "custody.change_condition": "holders",
+    "custody.match_by_hand": "match-by-hand",
+    "custody.undo_match": "match-by-hand",
+    "custody.return_receipt": "receipts",
+    "custody.close_day": "closing",
+    "custody.reopen_day": "closing",
+}
+"""What is decided on a page of its book's own."""
 
 
 def approvals_page(request: HttpRequest) -> HttpResponse:
@@ -71,17 +84,17 @@ def decide(request: HttpRequest, approval_id: int) -> HttpResponse:
     who, now = actor(request), timezone.now()
     found = approvals.approval(APP, approval_id)
     match request.POST.get("act", ""):
-        case "approve" if found.kind in _HERE:
-            approve = partial(_HERE[found.kind], APP, found.id, actor=who, now=now)
+        case "approve" if found.kind in HERE:
+            approve = partial(HERE[found.kind], APP, found.id, actor=who, now=now)
             tried(request, approve, _("Approved: it holds from now on."))
-        case "reject" if found.kind in _HERE:
+        case "reject" if found.kind in HERE:
             reason = request.POST.get("reason", "").strip()
             tried(
                 request,
                 lambda: approvals.reject(APP, found.id, reason=reason, actor=who, now=now),
                 _("Rejected."),
             )
-        case "withdraw" if found.kind in _HERE:
+        case "withdraw" if found.kind in HERE:
             tried(request, lambda: approvals.withdraw(APP, found.id, actor=who, now=now), _("Taken back."))
         case _:
             messages.error(request, _("Choose what to do."))
@@ -98,64 +111,23 @@ def _concerns(kind: str, who: Actor) -> bool:
 
 
 def _waiting(each: Approval, who: Actor) -> Waiting:
-    scale = _scale(each)
     return Waiting(
         approval=each,
-        kind=str(payout_words.KINDS.get(each.kind, each.kind)),
-        facts=[
-            (str(payout_words.FIELDS.get(name, name)), _told(name, value, scale))
-            for name, value in each.state.items()
-            if value is not None
-        ],
+        kind=proposals.kind(each),
+        facts=proposals.told(each),
         refusal=decision_refusal(each, who),
         is_mine=each.made_by == who.id,
         url=_url(each),
-        is_decided_here=each.kind in _HERE,
+        is_decided_here=each.kind in HERE,
     )
-
-
-def _told(name: str, value: object, scale: int | None) -> str:
-    text = _shown(value)
-    if name.endswith("_minor") and scale is not None and text.lstrip("-").isdigit():
-        return words.amount(int(text), scale)
-    return text
-
-
-def _scale(each: Approval) -> int | None:
-    """The decimals of what a proposal's amounts are in: those of the account it names."""
-    for name in ("debit_account", "bank_account", "account"):
-        text = each.state.get(name)
-        if isinstance(text, str) and text.startswith("acc_"):
-            return accounts.account(APP, numbers.parse_account(text)).scale
-    return None
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
 def _url(each: Approval) -> str:
     """Where this proposal is decided, with all around it; empty where it is decided here."""
+    if each.kind in HERE or each.book is None:
+        return ""
     if each.kind == orders.KIND:
-        payout = orders.payout(APP, int(each.subject.removeprefix("pay_")))
-        return reverse("payout", args=[payout.book, payout.id])
-    if each.kind in _HERE:
-        return ""
-    route = _ROUTES.get(each.kind)
-    if route is None or each.book is None:
-        return ""
-    return reverse(route, args=[each.book])
-
-
-_ROUTES: Mapping[str, str] = {
-    "custody.set_pay_in_details": "pay-in-details",
-    "custody.change_holders": "holders",
-    "custody.change_condition": "holders",
-    "custody.match_by_hand": "match-by-hand",
-    "custody.undo_match": "match-by-hand",
-    "custody.return_receipt": "receipts",
-    "custody.close_day": "closing",
-    "custody.reopen_day": "closing",
-}
+        return reverse("payout", args=[each.book, int(each.subject.removeprefix("pay_"))])
+    if each.kind == proofs.SIGN_OFF:
+        return reverse("proof", args=[each.book, each.subject])
+    return reverse(ROUTES[each.kind], args=[each.book])

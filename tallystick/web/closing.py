@@ -26,8 +26,8 @@ from tallystick.custody.workbench.checklist import Check
 from tallystick.custody.workbench.closing import Calendared
 from tallystick.identity import access, approvals
 from tallystick.web import asking, words, workbench_words
+from tallystick.web.acting import tried
 from tallystick.web.session import actor
-from tallystick.web.workbench import tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def closing_page(request: HttpRequest, book: int) -> HttpResponse:
     context = {
         "book": found,
         "days": days,
-        "calendar_name": workbench_words.CALENDARS[days.calendar],
+        "calendar_name": words.CALENDARS[days.calendar],
         "source": calendars.source(days.calendar, year),
         "weeks": _weeks([_cell(each, today) for each in closing.calendar(APP, book, start, end, now=now)]),
         "month": start,

@@ -25,8 +25,7 @@ from tallystick.custody.holder_models import Capacity, Condition, HoldingRule
 from tallystick.custody.holders import Party
 from tallystick.custody.numbers import Family
 from tallystick.identity import access, approvals
-from tallystick.identity.approvals import Approval
-from tallystick.web import asking, ledger, words
+from tallystick.web import asking, ledger, proposals, words
 from tallystick.web.session import actor
 
 KINDS = (holders.KIND, conditions.KIND, pay_in.KIND)
@@ -149,7 +148,7 @@ def pay_in_details(request: HttpRequest, book: int) -> HttpResponse:
     if request.method == "POST":
         _propose_details(request, book)
         return redirect("pay-in-details", book=book)
-    banks = ledger_accounts.accounts(APP, book, family=Family.EXTERNAL, limit=200)
+    banks = ledger_accounts.external(APP, book)
     scales = ledger.scales()
     context = {
         "book": found,
@@ -233,32 +232,14 @@ def _pending(
     return [
         {
             "approval": each,
-            "what": words.PROPOSALS[kind],
-            "told": _told(each),
+            "what": proposals.kind(each),
+            "told": proposals.told(each),
             "may_decide": approvals.refusal_to_decide(each, actor(request)) is None,
             "is_mine": each.made_by == actor(request).id,
         }
         for kind in kinds
         for each in approvals.pending(APP, kind=kind, subject=subject, book=book)
     ]
-
-
-def _told(proposed: Approval) -> list[tuple[str, str]]:
-    """A proposal's state as names and values, for whoever decides."""
-    found = []
-    for name, value in proposed.state.items():
-        if name == "supersedes" or value in ("", None):
-            continue
-        if isinstance(value, list):
-            parties = [f"{each['customer_number']}: {words.CAPACITIES[each['capacity']]}" for each in value]
-            found.append((str(words.FIELDS.get(name, name)), " · ".join(parties)))
-        elif isinstance(value, bool):
-            found.append((str(words.FIELDS.get(name, name)), _("yes") if value else _("no")))
-        else:
-            text = str(value)
-            spelled = words.CONDITIONS.get(text) or words.RULES.get(text) or text
-            found.append((str(words.FIELDS.get(name, name)), str(spelled)))
-    return found
 
 
 def _account(book: int, text: str) -> Account:

@@ -19,7 +19,7 @@ from tallystick.custody.statements.errors import StatementRefused
 from tallystick.identity import access
 from tallystick.identity.errors import AccessDenied
 from tallystick.web import asking, payout_words
-from tallystick.web.payouts import tried
+from tallystick.web.acting import tried
 from tallystick.web.session import actor
 
 PAGE = 50

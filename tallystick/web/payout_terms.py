@@ -15,11 +15,10 @@ from django.views.decorators.http import require_POST
 from tallystick.core import calendars
 from tallystick.core.db import APP
 from tallystick.custody import accounts, books, errors, numbers
-from tallystick.custody.numbers import Family
 from tallystick.custody.payouts import bank_accounts, notices, terms
 from tallystick.identity import access, approvals
-from tallystick.web import asking, payout_words
-from tallystick.web.payouts import tried
+from tallystick.web import asking, words
+from tallystick.web.acting import tried
 from tallystick.web.session import actor
 
 
@@ -28,10 +27,10 @@ def terms_page(request: HttpRequest, book: int) -> HttpResponse:
     who = actor(request)
     access.require(APP, who, "custody.read_ledger")
     found = books.book(APP, book)
-    banks = accounts.accounts(APP, book, family=Family.EXTERNAL)
+    banks = list(accounts.external(APP, book))
     scales = {each.number: (each.scale, each.asset, each.name) for each in banks}
     past = [
-        (each, *scales[each.bank_account], payout_words.CALENDARS[each.calendar])
+        (each, *scales[each.bank_account], words.CALENDARS[each.calendar])
         for each in terms.past(APP, book)
         if each.bank_account in scales
     ]
@@ -43,7 +42,7 @@ def terms_page(request: HttpRequest, book: int) -> HttpResponse:
         "banks": banks,
         "current": list(current.values()),
         "past": past,
-        "calendars": [(each.value, payout_words.CALENDARS[each]) for each in calendars.Calendar],
+        "calendars": [(each.value, words.CALENDARS[each]) for each in calendars.Calendar],
         "notice": notices.current(APP, book),
         "notices": notices.published(APP, book),
         "waiting": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib import messages
@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from tallystick.core.db import APP
-from tallystick.core.errors import Refusal
 from tallystick.custody import books, errors
 from tallystick.custody.payout_models import PayoutStatus
 from tallystick.custody.payouts import bank_accounts, batches, orders, postings, reports, steps
@@ -22,8 +21,8 @@ from tallystick.custody.payouts.orders import Payout
 from tallystick.identity import access, approvals
 from tallystick.identity.access import Actor
 from tallystick.identity.approvals import Approval
-from tallystick.identity.errors import AccessDenied
 from tallystick.web import asking, payout_words, words
+from tallystick.web.acting import tried
 from tallystick.web.session import actor
 
 PAGE = 50
@@ -143,19 +142,6 @@ def of_book(book: int, payout_id: int) -> Payout:
     if payout.book != book:
         raise errors.PayoutUnknown(payout=payout.reference)
     return payout
-
-
-def tried(request: HttpRequest, action: Callable[[], object], done: str) -> bool:
-    """Do it, and say that it is done or why not. Whoever may not is told so by the house's own page."""
-    try:
-        action()
-    except AccessDenied:
-        raise
-    except Refusal as refusal:
-        messages.error(request, refusal.message)
-        return False
-    messages.success(request, done)
-    return True
 
 
 def decision_refusal(approval: Approval, who: Actor, payout: Payout | None = None) -> str | None:

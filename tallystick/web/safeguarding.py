@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,22 +19,19 @@ from django.views.decorators.http import require_POST
 
 from tallystick.core import pdf
 from tallystick.core.db import APP
-from tallystick.core.errors import Refusal
 from tallystick.core.files import Sink
 from tallystick.custody import accounts, assets, books, errors, numbers
-from tallystick.custody.numbers import Family
 from tallystick.custody.safeguarding import arrangements, funding, pack, proof_paper, proofs, wording
 from tallystick.custody.safeguarding.comparison import AccountRole, External, Finding, Position, Result
 from tallystick.custody.safeguarding.proofs import Day, Proof
 from tallystick.identity import access, approvals
-from tallystick.identity.errors import AccessDenied
 from tallystick.web import asking
+from tallystick.web.acting import tried
 from tallystick.web.charts import Chart, Series
 from tallystick.web.session import actor
 
 PAGE = 50
 CHART_DAYS = 92
-EXTERNAL_MAX = 500
 
 SHADES = {Result.COMPLIANT: "good", Result.UNDETERMINED: "warn", Result.BREACH: "bad"}
 
@@ -69,7 +65,8 @@ def safeguarding(request: HttpRequest, book: int) -> HttpResponse:
     found = books.book(APP, book)
     before = asking.whole(request, "before")
     listed = proofs.proofs(APP, book, before=before, limit=PAGE + 1)
-    newest = next(iter(proofs.proofs(APP, book, limit=1)), None)
+    newest = next(iter(listed if before is None else proofs.proofs(APP, book, limit=1)), None)
+    declared = arrangements.declared(APP, book)
     context = {
         "book": found,
         "newest": newest,
@@ -79,9 +76,7 @@ def safeguarding(request: HttpRequest, book: int) -> HttpResponse:
         "charts": charts(proofs.days(APP, book, limit=CHART_DAYS)),
         "proofs": [(each, wording.result(each.result), SHADES[each.result]) for each in listed[:PAGE]],
         "last_day": last_day(found).isoformat(),
-        "undeclared": [
-            each for each in external(book) if each.number not in arrangements.declared(APP, book)
-        ],
+        "undeclared": [each for each in accounts.external(APP, book) if each.number not in declared],
         "may_prove": access.allowed(who, "custody.prove_safeguarding"),
         "may_arrange": access.allowed(who, "custody.arrange_safeguarding"),
         "may_build": access.allowed(who, "custody.build_resolution_pack"),
@@ -163,7 +158,7 @@ def prove(request: HttpRequest, book: int) -> HttpResponse:
         messages.error(request, _("Choose a day first."))
         return redirect("safeguarding", book=book)
     made: list[Proof] = []
-    _told(
+    tried(
         request,
         lambda: made.append(proofs.prove(APP, book, day, actor=actor(request), now=timezone.now())),
         _("The day is proved."),
@@ -191,7 +186,7 @@ def sign(request: HttpRequest, book: int, proof_id: str) -> HttpResponse:
         ),
     }
     if chosen := acts.get(request.POST.get("as", "")):
-        _told(request, *chosen)
+        tried(request, *chosen)
     return redirect("proof", book=book, proof_id=shown.id)
 
 
@@ -199,7 +194,7 @@ def sign(request: HttpRequest, book: int, proof_id: str) -> HttpResponse:
 def fund(request: HttpRequest, book: int, proof_id: str, number: int) -> HttpResponse:
     """Post a proposed transfer, exactly as it stands."""
     shown = _proof(book, proof_id)
-    _told(
+    tried(
         request,
         lambda: funding.post(APP, shown.id, number, actor=actor(request), now=timezone.now()),
         _("The transfer is posted. It counts in a proof once the bank's statement has it too."),
@@ -222,12 +217,13 @@ def arranged(request: HttpRequest, book: int) -> HttpResponse:
     access.require(APP, who, "custody.read_safeguarding")
     found = books.book(APP, book)
     declared = arrangements.declared(APP, book)
+    external = list(accounts.external(APP, book))
     scales = {each.code: each.scale for each in assets.assets(APP)}
     context = {
         "book": found,
         "accounts": [
             (each, declared.get(each.number), wording.role(_role(declared.get(each.number))))
-            for each in external(book)
+            for each in external
         ],
         "roles": [(role.value, wording.role(role)) for role in AccountRole if role != AccountRole.UNDECLARED],
         "prudent": [
@@ -235,7 +231,7 @@ def arranged(request: HttpRequest, book: int) -> HttpResponse:
             for asset, amount in arrangements.prudent(APP, book).items()
             if amount
         ],
-        "assets": sorted({each.asset for each in external(book)}),
+        "assets": sorted({each.asset for each in external}),
         "contacts": arrangements.contacts(APP, book),
         "may_arrange": access.allowed(who, "custody.arrange_safeguarding"),
         "trail": _trail(book, _("Arrangements")),
@@ -258,7 +254,7 @@ def arrange(request: HttpRequest, book: int) -> HttpResponse:
         ),
     }
     if chosen := acts.get(given.get("what", "")):
-        _told(request, chosen, _("Recorded."))
+        tried(request, chosen, _("Recorded."))
     return redirect("arrangements", book=book)
 
 
@@ -304,12 +300,7 @@ def charts(days: Sequence[Day]) -> list[Chart]:
 
 def last_day(book: books.Book) -> dt.date:
     """The last day of the book that is over."""
-    return timezone.now().astimezone(zoneinfo.ZoneInfo(book.time_zone)).date() - dt.timedelta(days=1)
-
-
-def external(book: int) -> Sequence[accounts.Account]:
-    """The book's accounts at institutions."""
-    return accounts.accounts(APP, book, family=Family.EXTERNAL, limit=EXTERNAL_MAX)
+    return book.today(timezone.now()) - dt.timedelta(days=1)
 
 
 def _said(finding: Finding, scales: dict[str, int]) -> Said:
@@ -353,18 +344,6 @@ def _leave_in(book: int, given: dict[str, str], **by: Any) -> None:
 def _contact(given: dict[str, str]) -> arrangements.Contact:
     fields = ("role", "name", "organisation", "telephone", "email", "address")
     return arrangements.Contact(**{name: given.get(name, "") for name in fields})
-
-
-def _told(request: HttpRequest, act: Callable[[], object], done: str) -> None:
-    """Do it, and say on the next page that it was done, or why not."""
-    try:
-        act()
-    except AccessDenied:
-        raise
-    except Refusal as refusal:
-        messages.error(request, refusal.message)
-    else:
-        messages.success(request, done)
 
 
 def _handed(write: Callable[[Sink], object], name: str, content_type: str) -> FileResponse:

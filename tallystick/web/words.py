@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tallystick.core import money
+from tallystick.core.calendars import Calendar
 from tallystick.core.errors import Refusal
 from tallystick.custody.codes import Code
 from tallystick.custody.errors import TRANSFER_REFUSALS
@@ -176,31 +177,13 @@ NOT_CREDITED: Mapping[str, Word] = {
     NotCredited.NOT_TAKEN: _("The account takes no money"),
 }
 
-PROPOSALS: Mapping[str, Word] = {
-    "custody.change_holders": _("Holders of an account"),
-    "custody.change_condition": _("Condition of an account"),
-    "custody.set_pay_in_details": _("Bank details to pay in to"),
+CALENDARS: Mapping[str, Word] = {
+    Calendar.CN: _("China, with make-up workdays"),
+    Calendar.CN_MARKET: _("China's exchanges"),
+    Calendar.GB: _("England and Wales"),
+    Calendar.TARGET: _("Euro (TARGET)"),
+    Calendar.WEEKENDS: _("Monday to Friday"),
 }
-
-FIELDS: Mapping[str, Word] = {
-    "account": _("Account"),
-    "rule": _("Whose word it needs"),
-    "parties": _("Holders"),
-    "document": _("Document"),
-    "reason": _("Why"),
-    "before": _("Before"),
-    "condition": _("Condition"),
-    "representative": _("Represented by"),
-    "bank_account": _("Bank account"),
-    "holder_name": _("Name on the account"),
-    "account_number": _("Account number"),
-    "bank_name": _("Bank"),
-    "bank_code": _("Bank code"),
-    "takes_from": _("Takes lines from"),
-    "suspense_account": _("Suspense account"),
-    "is_open": _("Shown to customers"),
-}
-"""What the parts of a proposal are called."""
 
 _SHADES: Mapping[str, str] = {
     AccountStatus.OPEN: "good",

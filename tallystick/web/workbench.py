@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -20,7 +20,6 @@ from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, book_days, books, errors, numbers
 from tallystick.custody.accounts import Account
 from tallystick.custody.breaks import BreakKind
-from tallystick.custody.numbers import Family
 from tallystick.custody.workbench import cases, fixes, matches, owners, receipts
 from tallystick.custody.workbench.cases import BUCKETS, Case, Filters
 from tallystick.custody.workbench.fixes import Ready
@@ -30,10 +29,10 @@ from tallystick.identity.access import Actor
 from tallystick.identity.approvals import Approval
 from tallystick.identity.errors import AccessDenied
 from tallystick.web import asking, words, workbench_words
+from tallystick.web.acting import tried
 from tallystick.web.session import actor
 
 PAGE = 100
-BANKS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +146,10 @@ def act(request: HttpRequest, book: int, case_id: str) -> HttpResponse:
     case, who, now = _case(book, case_id), actor(request), timezone.now()
     match request.POST.get("act", ""):
         case "take":
-            _tried(request, lambda: cases.take(APP, case.id, actor=who, now=now), _("The case is yours."))
+            tried(request, lambda: cases.take(APP, case.id, actor=who, now=now), _("The case is yours."))
         case "note":
             text = request.POST.get("note", "")
-            _tried(
+            tried(
                 request, lambda: cases.write_note(APP, case.id, text, actor=who, now=now), _("Written down.")
             )
         case "post":
@@ -199,17 +198,17 @@ def match_by_hand(request: HttpRequest, book: int) -> HttpResponse:
     match given.get("act", ""):
         case "propose":
             keys = given.getlist("line")[: matches.LINES_MAX + 1]
-            _tried(
+            tried(
                 request, lambda: matches.propose(APP, bank.number, keys, reason, actor=who, now=now), proposed
             )
         case "undo":
             name = given.get("match", "")
-            _tried(request, lambda: matches.propose_undoing(APP, name, reason, actor=who, now=now), proposed)
+            tried(request, lambda: matches.propose_undoing(APP, name, reason, actor=who, now=now), proposed)
         case "approve":
             _decide(request, book, who, now)
         case "reject":
             number = _approval(given.get("approval", ""))
-            _tried(
+            tried(
                 request,
                 lambda: approvals.reject(APP, number, reason=reason, actor=who, now=now),
                 _("Turned down."),
@@ -220,30 +219,14 @@ def match_by_hand(request: HttpRequest, book: int) -> HttpResponse:
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tried(request: HttpRequest, action: Callable[[], object], done: str) -> bool:
-    """Do it, and say that it is done or why not. Whoever may not is told so by the house's own page."""
-    try:
-        action()
-    except AccessDenied:
-        raise
-    except Refusal as refusal:
-        messages.error(request, refusal.message)
-        return False
-    messages.success(request, done)
-    return True
-
-
-_tried = tried
-
-
 def _decide(request: HttpRequest, book: int, who: Actor, now: dt.datetime) -> None:
     number = _approval(request.POST.get("approval", ""))
     if approvals.approval(APP, number).kind == matches.UNDO:
         undone = _("Undone: the next reconciliation judges its lines afresh.")
-        _tried(request, lambda: matches.undo(APP, number, actor=who, now=now), undone)
+        tried(request, lambda: matches.undo(APP, number, actor=who, now=now), undone)
     else:
         matched = _("Matched: the next reconciliation honours it.")
-        _tried(request, lambda: matches.approve(APP, number, actor=who, now=now), matched)
+        tried(request, lambda: matches.approve(APP, number, actor=who, now=now), matched)
 
 
 def _post_fix(request: HttpRequest, case: Case, who: Actor, now: dt.datetime) -> None:
@@ -314,8 +297,7 @@ def _status(status: CaseStatus) -> tuple[str, str]:
 
 
 def _banks(book: int) -> dict[int, Account]:
-    found = accounts.accounts(APP, book, family=Family.EXTERNAL, limit=BANKS_MAX)
-    return {each.number: each for each in found}
+    return {each.number: each for each in accounts.external(APP, book)}
 
 
 def _chosen(text: str, banks: Mapping[int, Account]) -> Account | None:

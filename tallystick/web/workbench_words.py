@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tallystick.core.calendars import Calendar
 from tallystick.custody.workbench.checklist import Name, Result
 from tallystick.custody.workbench.closing import DayState
 from tallystick.custody.workbench.fixes import Why
@@ -97,11 +96,3 @@ DAY_STATES: Mapping[str, tuple[Word, str]] = {
 }
 
 DAY_ACTS: Mapping[str, Word] = {DayAct.CLOSED: _("Closed"), DayAct.REOPENED: _("Opened again")}
-
-CALENDARS: Mapping[str, Word] = {
-    Calendar.CN: _("China, with make-up workdays"),
-    Calendar.CN_MARKET: _("China's exchanges"),
-    Calendar.GB: _("England and Wales"),
-    Calendar.TARGET: _("The euro (TARGET)"),
-    Calendar.WEEKENDS: _("Monday to Friday"),
-}

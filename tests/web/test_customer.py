@@ -331,6 +331,9 @@ def test_staff_propose_and_another_decides(cast, side):
     desk.post(path, form)
     assert "Waits for a second person" in page(checker, path)
     assert "Take my proposal back" in page(desk, path)
+    told = "C-1: Holder · C-2: Holder"
+    assert told in page(checker, path)
+    assert told in page(checker, "/approvals/")
     desk.post(path, {**form, "rule": "some"})
     assert "6228480402564890018" in page(signed_in("auditor"), "/books/1/pay-in/")
 

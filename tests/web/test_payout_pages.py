@@ -11,8 +11,11 @@ from django.utils import timezone
 from tallystick.core.db import APP
 from tallystick.custody import posting
 from tallystick.custody.payouts import bank_accounts, notices, orders, terms
+from tallystick.custody.safeguarding import proofs
 from tallystick.identity import approvals, users
 from tallystick.identity.roles import Role
+from tallystick.web import approvals as approvals_page
+from tallystick.web import proposals
 from tests.custody.cast import BOOK, LI_QIANG
 from tests.custody.payout_cast import CARD, DAY0, LIMIT, scene
 from tests.custody.test_payout_batches import answer
@@ -139,6 +142,13 @@ def test_terms_and_notice_are_approved_on_the_page_of_approvals(wang, desk, chec
         "ICBKCNBJ",
     )
     assert notices.current(APP, BOOK).version == 1
+
+
+def test_every_kind_of_proposal_has_a_word_and_a_page_where_it_is_decided():
+    """Nothing waits for a second person without a way there."""
+    assert set(proposals.KINDS) == set(approvals.KINDS)
+    decided = {*approvals_page.HERE, *approvals_page.ROUTES, orders.KIND, proofs.SIGN_OFF}
+    assert decided == set(approvals.KINDS)
 
 
 def test_a_bank_account_is_verified_by_whoever_did_not_enter_it(wang, desk):

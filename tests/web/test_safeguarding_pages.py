@@ -70,6 +70,9 @@ def test_from_nothing_to_a_proof_that_two_people_signed(cast):
     operations.post(f"{HOME}{proof.id}/sign", {"as": "first", "note": "seen"})
     assert "Sign as the second" not in page(operations, made["Location"])
     assert "Sign as the second" in page(approver, made["Location"])
+    waiting = page(approver, "/approvals/")
+    assert "Signature under a segregation proof" in waiting
+    assert f'href="{made["Location"]}"' in waiting
     approver.post(f"{HOME}{proof.id}/sign", {"as": "second"})
     told = json.loads(taken(operations.get(f"{HOME}{proof.id}/proof.json")))
     assert proof_file.verify(json.dumps(told).encode()).is_sound
