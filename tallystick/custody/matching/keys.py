@@ -9,12 +9,13 @@ What is not one with one is joined exactly, by identities given to equal bytes, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tallystick.custody.matching.lines import Ints, Names
+from tallystick.custody.matching.lines import Flags, Ints, Names
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Octets: TypeAlias = NDArray[np.uint64]
@@ -27,6 +28,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xFF51AFD7ED558CCD)
 _SECOND = np.uint64(0xC4CEB9FE1A85EC53)
 _HALF, _LAST = np.uint64(32), np.uint64(29)
+
+BLOCK = 1 << 14
+"""Rows worked on at a time: what is made on the way stays in the processor's cache."""
+_MIDDLE = np.uint64(1 << 63)
 
 
 def octets(*columns: Names) -> list[Octets]:
@@ -42,37 +47,66 @@ def octets(*columns: Names) -> list[Octets]:
 
 def hashed(names: Octets, *numbers: Ints) -> Hashes:
     """A hash of each row's name and numbers."""
-    found = np.full(len(names), _GOLDEN)
-    for column in numbers:
-        _mix(found, column.view(np.uint64))
-    for word in range(names.shape[1]):
-        _mix(found, names[:, word])
-    found *= _SECOND
-    found ^= found >> _LAST
+    found, scratch = np.empty(len(names), np.uint64), np.empty(BLOCK, np.uint64)
+    columns = [column.view(np.uint64) for column in numbers]
+    for start in range(0, len(names), BLOCK):
+        which = slice(start, start + BLOCK)
+        part = found[which]
+        shifted = scratch[: len(part)]
+        part[...] = _GOLDEN
+        for value in (*(column[which] for column in columns), *names[which].T):
+            part ^= value
+            part *= _FIRST
+            part ^= np.right_shift(part, _HALF, out=shifted)
+        part *= _SECOND
+        part ^= np.right_shift(part, _LAST, out=shifted)
+    return found
+
+
+def alike(left: Octets, left_rows: Ints, right: Octets, right_rows: Ints) -> Flags:
+    """Whether the names of these rows are the same, byte for byte."""
+    found = np.empty(len(left_rows), np.bool_)
+    for start in range(0, len(left_rows), BLOCK):
+        which = slice(start, start + BLOCK)
+        (left[left_rows[which]] == right[right_rows[which]]).all(axis=1, out=found[which])
     return found
 
 
 def lone_pairs(left: Hashes, right: Hashes) -> Pairs:
-    """Rows that share a hash with one row of the other side and with no other row of either."""
+    """Rows that share a hash with one row of the other side and with no other row of either, by the left's."""
     count = len(left) + len(right)
     bits = max(count - 1, 1).bit_length()
-    row_mask = np.uint64((1 << bits) - 1)
     packed = np.concatenate([left, right])
-    packed &= ~row_mask
+    packed &= ~np.uint64((1 << bits) - 1)
     packed |= np.arange(count, dtype=np.uint64)
+    # Either half of the hashes by itself: sorting leaves Python's lock, so two cores share it.
+    is_upper = packed >= _MIDDLE
+    partner = np.full(len(left), -1, np.int64)
+    with ThreadPoolExecutor(2) as both:
+        halves = (packed[~is_upper], packed[is_upper])
+        for one, other in both.map(lambda half: _pairs_among(half, bits, len(left)), halves):
+            partner[one] = other
+    # In the order of the left side's rows: what is read by them next lies side by side.
+    rows = np.flatnonzero(partner >= 0)
+    return rows, partner[rows]
+
+
+def _pairs_among(packed: Hashes, bits: int, left: int) -> Pairs:
+    """Of hashes with their rows below them, the rows of the two sides that are alone with one another."""
     packed.sort()
     prefix = packed >> np.uint64(bits)
-    alike = prefix[1:] == prefix[:-1]
+    like_next = prefix[1:] == prefix[:-1]
     # Exactly two: alike to the next, and neither side of the two goes on.
-    two = alike.copy()
-    two[1:] &= ~alike[:-1]
-    two[:-1] &= ~alike[1:]
+    two = like_next.copy()
+    two[1:] &= ~like_next[:-1]
+    two[:-1] &= ~like_next[1:]
     first = np.flatnonzero(two)
+    row_mask = np.uint64((1 << bits) - 1)
     one = (packed[first] & row_mask).astype(np.int64)
     other = (packed[first + 1] & row_mask).astype(np.int64)
     # Rows of the left come before those of the right within one hash, for their numbers are lower.
-    across = (one < len(left)) & (other >= len(left))
-    return one[across], other[across] - len(left)
+    across = (one < left) & (other >= left)
+    return one[across], other[across] - left
 
 
 def identities(left: Sequence[NDArray[Any]], right: Sequence[NDArray[Any]]) -> Pairs:
@@ -108,9 +142,3 @@ def _numbered(ids: Ints, order: Sequence[NDArray[Any]], shared: Ints) -> Pairs:
     lengths = np.diff(np.r_[starts, len(rows)])
     occurrence = np.arange(len(rows)) - np.repeat(starts, lengths)
     return rows, (sorted_ids << np.int64(32)) | occurrence
-
-
-def _mix(found: Hashes, value: Hashes) -> None:
-    found ^= value
-    found *= _FIRST
-    found ^= found >> _HALF

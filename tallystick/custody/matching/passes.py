@@ -27,7 +27,7 @@ def by_best_reference(work: Work) -> None:
     mine, theirs = named[mine], posted[theirs]
     same = bank.amount_minor[mine] == ledger.amount_minor[theirs]
     same &= bank.currency[mine] == ledger.currency[theirs]
-    same &= (said[mine] == written[theirs]).all(axis=1)
+    same &= keys.alike(said, mine, written, theirs)
     mine, theirs = mine[same], theirs[same]
     work.bank_alone[mine] = True
     work.ledger_alone[theirs] = True
@@ -98,12 +98,7 @@ def cancel_reversed(work: Work) -> None:
 
 def pledge(work: Work) -> None:
     """Keep lines of one reference and direction for one another, though their amounts differ."""
-    ledger = work.ledger
-    waiting: dict[tuple[bytes, int, bool], deque[int]] = defaultdict(deque)
-    for row in work.open_ledger().tolist():
-        if (reference := bytes(ledger.reference[row])) and not work.is_claimed[row]:
-            is_in = int(ledger.amount_minor[row]) > 0
-            waiting[reference, int(ledger.currency[row]), is_in].append(row)
+    waiting = work.ledger_by_reference()
     if not waiting:
         return
     for row, heard in work.heard(work.open_speaking()):
