@@ -38,12 +38,11 @@ The kinds of what is left, in the order in which they are judged:
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import replace
 
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.matching import kinds, passes, settlements, sums
-from tallystick.custody.matching.kinds import Around
+from tallystick.custody.matching.kinds import Around, spoken
 from tallystick.custody.matching.lines import (
     Bank,
     BankLine,
@@ -54,8 +53,6 @@ from tallystick.custody.matching.lines import (
     Part,
     Said,
     cleaned,
-    coded,
-    days,
     names,
     normal,
     words,
@@ -63,7 +60,6 @@ from tallystick.custody.matching.lines import (
 from tallystick.custody.matching.outcome import (
     FEE,
     OPENING,
-    RULES,
     Break,
     Group,
     Match,
@@ -77,7 +73,6 @@ from tallystick.custody.matching.work import TIMING_DAYS, WINDOW_DAYS, Rules, Wo
 __all__ = (
     "FEE",
     "OPENING",
-    "RULES",
     "TIMING_DAYS",
     "WINDOW_DAYS",
     "Around",
@@ -99,8 +94,6 @@ __all__ = (
     "Said",
     "Work",
     "cleaned",
-    "coded",
-    "days",
     "judge",
     "match",
     "names",
@@ -125,11 +118,6 @@ def match(bank: Bank, ledger: Ledger, channel: Channel | None = None, *, rules: 
     sums.by_days(work)
     settlements.by_sum(work)
     return work
-
-
-def spoken(work: Work) -> Iterator[str]:
-    """The words of the lines that are left: `Around` need know of no others."""
-    return kinds.spoken(work)
 
 
 def judge(work: Work, around: Around) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ from tallystick.custody.matching.lines import (
     Said,
     cleaned,
     normal,
+    total,
     words,
 )
 from tallystick.custody.matching.outcome import FEE, Break, Group
@@ -77,7 +78,7 @@ class Judge:
         """All breaks, by their days; of one day the bank's first."""
         self._duplicates()
         repeated = self._repeated_payments()
-        amounts = self._ledger_by_reference()
+        amounts = self.work.ledger_by_reference()
         for settled in self.work.settled:
             self._settled(settled, repeated, amounts)
         self._unsettled(repeated)
@@ -125,7 +126,7 @@ class Judge:
     def _amounts(self) -> None:
         """The same reference on both sides with different amounts: one break for the pair."""
         work, bank, ledger = self.work, self.work.bank, self.work.ledger
-        waiting = self._ledger_by_reference()
+        waiting = work.ledger_by_reference()
         if not waiting:
             return
         for row, heard in work.heard(work.open_speaking()):
@@ -147,17 +148,6 @@ class Judge:
                         )
                     )
                     break
-
-    def _ledger_by_reference(self) -> dict[tuple[bytes, int, bool], deque[int]]:
-        """The open ledger lines that the channel does not know, by reference and direction."""
-        work, ledger = self.work, self.work.ledger
-        found: dict[tuple[bytes, int, bool], deque[int]] = defaultdict(deque)
-        for row in work.open_ledger().tolist():
-            reference = bytes(ledger.reference[row])
-            if reference and not work.is_claimed[row]:
-                is_in = int(ledger.amount_minor[row]) > 0
-                found[reference, int(ledger.currency[row]), is_in].append(row)
-        return found
 
     def _judge_bank(self, row: int, said: Said) -> None:
         amount = int(self.work.bank.amount_minor[row])
@@ -220,8 +210,8 @@ class Judge:
         """What of a settlement the ledger has otherwise: the effects add up to bank less ledger."""
         work, bank, ledger, channel = self.work, self.work.bank, self.work.ledger, self.work.channel
         rows = list(settled.channel_rows)
-        paid = sum(bank.amount_minor[list(settled.bank_rows)].tolist())
-        net = sum(channel.net_minor[rows].tolist())
+        paid = total(bank.amount_minor[list(settled.bank_rows)])
+        net = total(channel.net_minor[rows])
         posted: list[int] = []
         kept = 0
         if paid != net:
@@ -242,7 +232,7 @@ class Judge:
                 tuple(sorted(bank.key[list(settled.bank_rows)].tolist())),
                 tuple(sorted(ledger.position[posted].tolist())) if posted else (),
                 tuple(sorted(channel.key[rows].tolist())),
-                0 if settled.is_booked else paid - sum(ledger.amount_minor[posted].tolist()),
+                0 if settled.is_booked else paid - total(ledger.amount_minor[posted]),
             )
         )
 

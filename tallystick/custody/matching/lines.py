@@ -226,3 +226,8 @@ def words(text: str) -> Iterable[str]:
 def cleaned(references: Sequence[str]) -> tuple[str, ...]:
     """References as they are compared, each once, in their order."""
     return tuple(dict.fromkeys(each for each in map(normal, references) if each))
+
+
+def total(column: Ints) -> int:
+    """Without bounds, where a column's own sum would wrap around."""
+    return sum(column.tolist())

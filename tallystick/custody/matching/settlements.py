@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tallystick.custody.matching import keys
-from tallystick.custody.matching.lines import Ints
+from tallystick.custody.matching.lines import Ints, total
 from tallystick.custody.matching.outcome import Rule
 from tallystick.custody.matching.sums import subset
 from tallystick.custody.matching.work import Settled, Work
@@ -64,7 +64,7 @@ def by_name(work: Work) -> None:
                 break
     unpaid: dict[Name, list[int]] = {}
     for name, rows in sorted(named.items()):
-        net = _sum(work.channel.net_minor[rows])
+        net = total(work.channel.net_minor[rows])
         paid = _paid(work, lines.get(name, []), net)
         if paid:
             _settle(work, paid, rows, name[0], Rule.SETTLEMENT_REFERENCE)
@@ -148,7 +148,7 @@ def _runs(days: Iterable[int]) -> Iterable[list[int]]:
 def _take_sum(work: Work, waiting: Waiting, rows: Sequence[int], name: bytes) -> None:
     """The nearest open bank line of this sum, on the last day of the payments or soon after."""
     last = int(work.channel.day[list(rows)].max())
-    net, currency = _sum(work.channel.net_minor[list(rows)]), int(work.channel.currency[rows[0]])
+    net, currency = total(work.channel.net_minor[list(rows)]), int(work.channel.currency[rows[0]])
     for row in waiting.get((net, currency), ()):
         is_near = 0 <= int(work.bank.day[row]) - last <= work.rules.window_days
         # One payment alone is no sum: there the amount counts only where no reference contradicts.
@@ -220,8 +220,3 @@ def _in_order(work: Work) -> list[int]:
     rows: Ints = np.flatnonzero(work.channel_open)
     ordered: list[int] = rows[np.lexsort((channel.key[rows], channel.day[rows]))].tolist()
     return ordered
-
-
-def _sum(column: Ints) -> int:
-    """Without bounds, where a column's own sum would wrap around."""
-    return sum(column.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -159,6 +160,17 @@ class Work:
         """The open ledger lines, the earliest first."""
         rows = np.flatnonzero(self.ledger_open)
         return rows[np.lexsort((self.ledger.position[rows], self.ledger.day[rows]))]
+
+    def ledger_by_reference(self) -> dict[tuple[bytes, int, bool], deque[int]]:
+        """The open ledger lines that no channel knows, by reference, currency and direction, the earliest first."""
+        ledger = self.ledger
+        found: dict[tuple[bytes, int, bool], deque[int]] = defaultdict(deque)
+        for row in self.open_ledger().tolist():
+            reference = bytes(ledger.reference[row])
+            if reference and not self.is_claimed[row]:
+                is_in = int(ledger.amount_minor[row]) > 0
+                found[reference, int(ledger.currency[row]), is_in].append(row)
+        return found
 
     def heard(self, rows: Ints) -> Iterator[tuple[int, Heard]]:
         """What bank lines say, a stretch at a time."""
