@@ -251,7 +251,8 @@ def _day(book: int, day: dt.date, now: dt.datetime) -> dict[str, Any]:
             "state": "ready" if ready else "not_ready",
             "position_from": sheet.position_from,
             "position_to": sheet.position_to,
-            "sha256": sheet.sha256.hex(),
+            # Its transfers are read when somebody signs them.
+            **({"sha256": sheet.sha256.hex()} if sheet.sha256 else {}),
             "cut_off_at": sheet.cut_off_at.isoformat(),
             "rolled": len(sheet.rolled),
             "checks": checklist.payload(sheet.checks),

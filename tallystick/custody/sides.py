@@ -9,8 +9,9 @@ every row of another.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +29,7 @@ from tallystick.custody import (
     numbers,
     statement_files,
 )
-from tallystick.custody.matching.lines import Ints, Names
+from tallystick.custody.matching.lines import Ints, Names, total
 
 Told = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and of how much; 0 where nobody knows."""
@@ -93,7 +94,7 @@ def sides(
         cut_off=cut_off,
         position=balance.position,
         bank_balance_minor=last.closing_minor,
-        ledger_balance_minor=balance.balance_minor - _total(after.amount_minor),
+        ledger_balance_minor=balance.balance_minor - total(after.amount_minor),
         bank=_bank(db, [each.id for each in counted], sum(each.entries for each in counted), told),
         ledger=_rows(posted, is_counted & ~is_opening),
         channel=_channel(db, account.number, cut_off, told),
@@ -101,7 +102,7 @@ def sides(
         statements_after=tuple(each.id for each in following),
         bank_known_to=(following or counted)[-1].to_date,
         start=first.from_date or first.to_date,
-        opening_minor=first.opening_minor - _total(posted.amount_minor[is_opening]),
+        opening_minor=first.opening_minor - total(posted.amount_minor[is_opening]),
     )
 
 
@@ -116,15 +117,17 @@ def by_hand(
     groups: list[matching.Group] = []
     lines: list[int] = []
     positions: list[int] = []
+    # Each side is looked through once, however many matches there are.
+    at_bank = _amounts(both.bank.key, both.bank.amount_minor, (each.statement_lines for each in standing))
+    in_ledger = _amounts(
+        both.ledger.position, both.ledger.amount_minor, (each.positions for each in standing)
+    )
     for each in standing:
-        of_bank = np.isin(both.bank.key, each.statement_lines)
-        of_ledger = np.isin(both.ledger.position, each.positions)
-        is_whole = (int(of_bank.sum()), int(of_ledger.sum())) == (
-            len(each.statement_lines),
-            len(each.positions),
-        )
-        over = _total(both.bank.amount_minor[of_bank]) - _total(both.ledger.amount_minor[of_ledger])
-        if is_whole and over == 0:
+        is_whole = at_bank.keys() >= set(each.statement_lines) and in_ledger.keys() >= set(each.positions)
+        if is_whole and (
+            sum(at_bank[line] for line in each.statement_lines)
+            == sum(in_ledger[position] for position in each.positions)
+        ):
             groups.append(matching.Group(matching.Rule.BY_HAND, each.statement_lines, each.positions))
             lines.extend(each.statement_lines)
             positions.extend(each.positions)
@@ -146,6 +149,9 @@ def by_hand(
 
 def around(db: Db, account: accounts.Account, both: Sides, spoken: Set[str]) -> matching.Around:
     """What is known besides both sides of the words that the lines left over speak."""
+    if not spoken:
+        # Nothing was left over: nobody need be asked about anything.
+        return matching.Around(cut_off=both.cut_off, bank_known_to=both.bank_known_to)
     return matching.Around(
         cut_off=both.cut_off,
         bank_known_to=both.bank_known_to,
@@ -286,9 +292,10 @@ def _rows(lines: matching.Ledger, chosen: Any) -> matching.Ledger:
     )
 
 
-def _total(column: Ints) -> int:
-    """Without bounds, where a column's own sum would wrap around."""
-    return sum(column.tolist())
+def _amounts(keys: Ints, amounts: Ints, wanted: Iterable[Sequence[int]]) -> dict[int, int]:
+    """The amounts of these lines, as far as they are there."""
+    there = np.isin(keys, list(itertools.chain.from_iterable(wanted)))
+    return dict(zip(keys[there].tolist(), amounts[there].tolist(), strict=True))
 
 
 def _parsed(column: str | list[Any]) -> list[Any]:

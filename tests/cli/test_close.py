@@ -63,15 +63,15 @@ def test_a_day_is_shown_signed_twice_and_closed(people: cast.Cast) -> None:
     cases.follow(DB, run.summary.id, actor=CLI, now=at(MONDAY, 18))
     assert answer("close", "--date", day)["days"][0]["state"] == "ready"
     operations, approver = token(Role.PLATFORM_OPERATIONS), token(Role.PLATFORM_APPROVER)
-    waiting = answer("close", "--date", day, "--prepare", token=operations)["days"][0]["waiting"]
-    approval = waiting[0]["approval"]
+    prepared = answer("close", "--date", day, "--prepare", token=operations)["days"][0]
+    approval = prepared["waiting"][0]["approval"]
     assert (
         answer("close", "--date", day, "--sign", approval, token=operations, code=2)["refused"]
         == "access_denied"
     )
     closed = answer("close", "--date", day, "--sign", approval, token=approver)["days"][0]
     assert (closed["state"], closed["position_from"], closed["position_to"]) == ("closed", 1, 1)
-    assert answer("close", "--date", day)["days"][0]["sha256"] == closed["sha256"]
+    assert answer("close", "--date", day)["days"][0]["sha256"] == closed["sha256"] == prepared["sha256"]
 
 
 @pytest.mark.slow

@@ -71,6 +71,7 @@ def test_a_day_is_closed_by_two_people_and_says_what_it_holds(people: cast.Cast)
     """Positions without a gap from day to day, and a digest that the rows alone make again."""
     banked(people, MONDAY, n=1)
     reconciled(people)
+    assert closing.sheet(DB, BOOK, MONDAY, now=at(MONDAY, 18)).sha256 == b"", "a look reads no transfers"
     closed = close(MONDAY)
     assert (closed.position_from, closed.position_to, closed.transfers) == (1, 1, 1)
     assert (closed.prepared_by, closed.signed_by) == (cast.OPERATIONS.id, cast.APPROVER.id)

@@ -16,12 +16,12 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from django.db import connections, transaction
 
-from tallystick.core import calendars
+from tallystick.core import calendars, texts
 from tallystick.core.calendars import DayKind
 from tallystick.core.db import Db
 from tallystick.custody import book_days, books, errors, history
@@ -105,6 +105,7 @@ class Sheet:
     position_from: int
     position_to: int
     sha256: bytes
+    """As the first of two people signed it; empty: nobody has yet, and a look does not read the transfers."""
     checks: Sequence[Check]
     rolled: Sequence[cases.Case]
 
@@ -168,12 +169,10 @@ def _rolled_digest(rolled: Sequence[cases.Case]) -> bytes:
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def last_closed(db: Db, book: int) -> Day | None:
-    """The newest day of a book that is closed and was not opened again."""
-    for each in _days(db, "d.book_id = %s", [book], newest_of_each=True):
-        if each.act is DayAct.CLOSED:
-            return each
-    return None
+def last_closed(db: Db, book: int, *, before: dt.date = dt.date.max) -> Day | None:
+    """The newest day of a book, of those before one, that is closed and was not opened again."""
+    where = f"d.book_id = %s and d.day < %s and {_STANDS}"
+    return next(iter(_days(db, where, [book, before], limit=1)), None)
 
 
 def rows(db: Db, book: int, day: dt.date) -> Sequence[Day]:
@@ -229,16 +228,16 @@ def sheet(db: Db, book: int, day: dt.date, *, now: dt.datetime) -> Sheet:
 
     Raises `errors.BookUnknown`, `DayNotBusiness` or `YearWithoutCalendar`.
     """
-    days = book_days.days(db, book)
-    if not calendars.is_business_day(days.calendar, day):
-        raise errors.DayNotBusiness(day=day.isoformat(), calendar=days.calendar.value)
+    days = _business(db, book, day)
     cut_off_at = days.cut_off_at(day)
-    before = _closed_before(db, book, day)
+    before = last_closed(db, book, before=day)
     position_from = 1 if before is None else before.position_to + 1
     opened_at = books.book(db, book).opened_at
     reached = history.position_at(db, book, cut_off_at) if cut_off_at >= opened_at else 0
     position_to = max(reached, position_from - 1)
     open_cases = cases.cases(db, book, Filters(day_max=day), limit=100_000)
+    signed = next((each.state for each in proposals(db, book, day) if each.kind == CLOSE), {})
+    is_same = (signed.get("position_from"), signed.get("position_to")) == (position_from, position_to)
     return Sheet(
         BookId(book),
         day,
@@ -246,7 +245,7 @@ def sheet(db: Db, book: int, day: dt.date, *, now: dt.datetime) -> Sheet:
         cut_off_at,
         position_from,
         position_to,
-        digest(db, book, position_from, position_to),
+        bytes.fromhex(str(signed["sha256"])) if is_same else b"",
         checklist.checks(db, days, day, position_to=position_to, open_cases=open_cases),
         open_cases,
     )
@@ -263,7 +262,9 @@ def calendar(db: Db, book: int, start: dt.date, end: dt.date, *, now: dt.datetim
         )
     }
     # Before the first close no day is late: nobody has begun.
-    first = min((each.day for each in _days(db, "d.book_id = %s", [book], newest_of_each=True)), default=None)
+    with connections[db].cursor() as cursor:
+        cursor.execute("select min(day) from custody_book_day where book_id = %s", [book])
+        first = cursor.fetchone()[0]
     return [
         Calendared(
             each.date,
@@ -277,9 +278,14 @@ def calendar(db: Db, book: int, start: dt.date, end: dt.date, *, now: dt.datetim
     ]
 
 
-def proposals(db: Db, book: int) -> Sequence[Approval]:
-    """Closings and reopenings of a book that wait for the second person."""
-    return [each for kind in (CLOSE, REOPEN) for each in approvals.pending(db, kind=kind, book=book)]
+def proposals(db: Db, book: int, day: dt.date | None = None) -> Sequence[Approval]:
+    """Closings and reopenings of a book, or of one of its days, that wait for the second person."""
+    about = None if day is None else subject(book, day)
+    return [
+        each
+        for kind in (CLOSE, REOPEN)
+        for each in approvals.pending(db, kind=kind, subject=about, book=book)
+    ]
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,7 +336,7 @@ def prepare_reopening(
 ) -> ApprovalId:
     """Propose to open the last closed day again. Raises `errors.DayNotClosed`, `DayNotLast` or `Malformed`."""
     access.require(db, actor, "custody.prepare_close")
-    if not reason.strip() or len(reason) > 500 or not reason.isprintable():
+    if not texts.says(reason, 500):
         raise errors.Malformed(where=day.isoformat(), field="reason", expected="1 to 500 characters")
     with transaction.atomic(using=db):
         _lock(db, book)
@@ -373,20 +379,28 @@ def reopen(db: Db, approval_id: int, *, actor: Actor, now: dt.datetime) -> Day:
 
 
 def _closable(db: Db, book: int, day: dt.date, now: dt.datetime) -> Sheet:
-    """The day's sheet, or the first reason why it is not to be closed now."""
+    """The day's sheet with its digest, or the first reason why it is not to be closed now: the dear ones last."""
     held = rows(db, book, day)
     if held and held[-1].act is DayAct.CLOSED:
         raise errors.DayClosed(book=book, day=day.isoformat())
-    found = sheet(db, book, day, now=now)
+    days = _business(db, book, day)
     following = next_day(db, book)
     if following is not None and day != following:
         raise errors.DayOutOfOrder(next=following.isoformat(), day=day.isoformat())
-    if now < found.cut_off_at:
-        raise errors.DayNotOver(day=day.isoformat(), cut_off=found.cut_off_at.isoformat())
+    if now < (cut_off_at := days.cut_off_at(day)):
+        raise errors.DayNotOver(day=day.isoformat(), cut_off=cut_off_at.isoformat())
+    found = sheet(db, book, day, now=now)
     if found.failing:
         named = ", ".join(sorted({each.name.value for each in found.failing}))
         raise errors.DayNotReady(day=day.isoformat(), failing=named)
-    return found
+    return replace(found, sha256=digest(db, book, found.position_from, found.position_to))
+
+
+def _business(db: Db, book: int, day: dt.date) -> Days:
+    days = book_days.days(db, book)
+    if not calendars.is_business_day(days.calendar, day):
+        raise errors.DayNotBusiness(day=day.isoformat(), calendar=days.calendar.value)
+    return days
 
 
 def _reopenable(db: Db, book: int, day: dt.date) -> Day:
@@ -408,13 +422,6 @@ def _reopening(last: Day, reason: str) -> dict[str, canonical.Value]:
         "sha256": last.sha256.hex(),
         "reason": reason,
     }
-
-
-def _closed_before(db: Db, book: int, day: dt.date) -> Day | None:
-    for each in _days(db, "d.book_id = %s and d.day < %s", [book, day], newest_of_each=True):
-        if each.act is DayAct.CLOSED:
-            return each
-    return None
 
 
 def _state(
@@ -492,8 +499,18 @@ def _told(found: Sheet, approved: Approval, *, reason: str) -> dict[str, canonic
     }
 
 
+_STANDS = """d.act = 'closed' and not exists (
+    select from custody_book_day n where n.book_id = d.book_id and n.day = d.day and n.number > d.number)"""
+"""A day that was closed and not opened again since."""
+
+
 def _days(
-    db: Db, where: str, parameters: Sequence[int | dt.date], *, newest_of_each: bool = False
+    db: Db,
+    where: str,
+    parameters: Sequence[int | dt.date],
+    *,
+    newest_of_each: bool = False,
+    limit: int | None = None,
 ) -> list[Day]:
     """Rows of days, the newest day first and its newest row first."""
     distinct = "distinct on (d.day)" if newest_of_each else ""
@@ -503,9 +520,9 @@ def _days(
             select {distinct} d.id, d.book_id, d.day, d.number, d.act, d.position_from, d.position_to, d.sha256,
                 d.calendar, d.cut_off_at, d.checklist, d.reason, d.prepared_by, d.signed_by, d.at,
                 (select count(*) from custody_rolled_item r where r.book_day_id = d.id)
-            from custody_book_day d where {where} order by d.day desc, d.number desc
+            from custody_book_day d where {where} order by d.day desc, d.number desc limit %s
             """,  # noqa: S608 -- constants of this file
-            parameters,
+            [*parameters, limit],
         )
         return [
             Day(
