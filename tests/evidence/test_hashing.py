@@ -237,3 +237,62 @@ def test_another_suite_is_another_tree():
     early = hashing.root_of(reader(entries, sm3), 5, sm3)
     hashing.verify_extension(5, early, 11, tree.root(), proof, sm3)
     hashing.verify_extension(0, hashing.empty_root(sm3), 11, tree.root(), [], sm3)
+
+
+def subtree(start: int, end: int) -> bool:
+    """Whether [start, end) is a subtree of every tree that reaches it (draft-ietf-plants-merkle-tree-certs)."""
+    return 0 <= start < end and start % (1 << (end - start - 1).bit_length()) == 0
+
+
+@vectors.needed
+def test_every_published_inclusion_in_a_subtree_is_judged_as_published():
+    """A subtree is a tree: its proofs are a tree's, counted from where it begins."""
+    cases = vectors.merkle("subtreeinclusion")
+    assert len(cases) == 204
+    for place, case in cases:
+        start, end = case["start"], case["end"]
+        proof = [vectors.unbase64(each) for each in case["proof"] or []]
+        leaf, root = vectors.unbase64(case["leafHash"]), vectors.unbase64(case["root"])
+        place_in = case["leafIdx"] - start
+        wrong = not subtree(start, end) or refused(
+            hashing.verify_inclusion, place_in, end - start, leaf, proof, root
+        )
+        assert wrong == case["wantErr"], (place, case["desc"])
+
+
+@vectors.needed
+def test_the_published_consistency_of_subtrees_that_begin_the_log():
+    cases = [(place, case) for place, case in vectors.merkle("subtreeconsistency") if case["start"] == 0]
+    assert len(cases) > 90
+    for place, case in cases:
+        proof = [vectors.unbase64(each) for each in case["proof"] or []]
+        old, new = vectors.unbase64(case["root1"]), vectors.unbase64(case["root2"])
+        if case["end"] == 0:
+            continue  # the empty subtree: whether it is one at all is a matter of taste
+        wrong = refused(hashing.verify_consistency, case["end"], old, case["size"], new, proof)
+        assert wrong == case["wantErr"], (place, case["desc"])
+
+
+@vectors.needed
+def test_the_rolled_up_hashes_and_proofs_of_all_subtrees():
+    """The draft's appendix: every subtree of 130 leaves, and every leaf's proof in every one of them."""
+    published = vectors.extracted("mtc-subtree-accumulated.json")["rolling_sha256"]
+    entries = [bytes([each]) for each in range(130)]
+    read = reader(entries)
+    roots, proofs = hashlib.sha256(), hashlib.sha256()
+    for end in range(len(entries) + 1):
+        for start in range(end + 1):
+            if start < end and not subtree(start, end):
+                continue
+            root = hashing.root_of(read, end, start=start)
+            roots.update(b"[%d, %d) %b\n" % (start, end, root.hex().encode()))
+
+            def inside(height: int, index: int, start: int = start) -> bytes:
+                return read(height, index + (start >> height))
+
+            for index in range(start, end):
+                proof = hashing.inclusion_proof(index - start, end - start, inside)
+                told = "".join(f" {hash_.hex()}" for hash_ in proof)
+                proofs.update(b"%d [%d, %d)%b\n" % (index, start, end, told.encode()))
+    assert roots.hexdigest() == published["TestSubtreeHashVectors"]
+    assert proofs.hexdigest() == published["TestSubtreeInclusionProofVectors"]
