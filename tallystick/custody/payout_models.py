@@ -134,7 +134,14 @@ class BankAccountChange(models.Model):
             ),
             models.CheckConstraint(condition=~(Q(bic="") & Q(cnaps="")), name="custody_bank_change_agent"),
         )
-        indexes = (models.Index(fields=["fingerprint"], name="custody_bank_change_print"),)
+        indexes = (
+            models.Index(fields=["fingerprint"], name="custody_bank_change_print"),
+            models.Index(
+                fields=["bank_account", "number"],
+                name="custody_bank_change_ends",
+                condition=Q(status="closed") | Q(status="unverified", number__gt=1),
+            ),
+        )
 
 
 class PayoutNotice(models.Model):
@@ -261,7 +268,14 @@ class PayoutStep(models.Model):
                 name="custody_payout_step_released",
             ),
         )
-        indexes = (models.Index(fields=["status", "payout"], name="custody_payout_step_status"),)
+        indexes = (
+            models.Index(fields=["status", "payout"], name="custody_payout_step_status"),
+            models.Index(
+                fields=["payout", "status", "id"],
+                name="custody_payout_step_owes",
+                condition=Q(status__in=["asked", "settled", "cancelled", "declined", "rejected", "returned"]),
+            ),
+        )
 
 
 class PayoutPosting(models.Model):

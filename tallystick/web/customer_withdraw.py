@@ -290,12 +290,7 @@ def _notice(own: Own) -> notices.Notice:
 
 def _of_account(own: Own, limit: int) -> list[Payout]:
     """The payouts from this account, the newest first."""
-    owner = own.account.owner
-    return [
-        each
-        for each in orders.payouts(APP, own.account.book, owner=owner, limit=limit)
-        if each.debit_account == own.account.number
-    ]
+    return list(orders.payouts(APP, own.account.book, account=own.account.number, limit=limit))
 
 
 def _way(found: Payout, reached: dict[PayoutStatus, datetime]) -> list[tuple[str, datetime | None, str]]:

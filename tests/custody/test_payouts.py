@@ -12,8 +12,9 @@ from django.db import connections
 from psycopg import errors as pg
 
 from tallystick.core.postgres import Role as DatabaseRole
-from tallystick.custody import errors, instructions, ledger
+from tallystick.custody import accounts, errors, instructions, ledger
 from tallystick.custody.codes import Code
+from tallystick.custody.numbers import Family
 from tallystick.custody.payout_models import PayoutStatus
 from tallystick.custody.payouts import bank_accounts, notices, orders, postings, steps, terms
 from tallystick.evidence import log
@@ -22,7 +23,7 @@ from tallystick.identity import errors as identity_errors
 from tallystick.identity.access import Actor
 from tallystick.identity.roles import Role
 from tests.custody import cast
-from tests.custody.cast import APPROVER, BOOK, DB, LI_QIANG, OPERATIONS, WANG_FANG
+from tests.custody.cast import APPROVER, BOOK, DB, LI_QIANG, OPERATIONS, SIMULATION, WANG_FANG
 from tests.custody.payout_cast import (
     CARD,
     DAY0,
@@ -95,6 +96,24 @@ def test_asked_twice_under_one_key_is_one_payout(wang):
     with pytest.raises(errors.PayoutRequestDiffers):
         wang.ask(501)
     assert len(instructions.authorisations(DB, wang.wang)) == 1
+
+
+def test_the_payouts_of_one_account_are_found_behind_any_number_of_anothers(wang):
+    mine = wang.ask(500)
+    other = accounts.open_account(
+        DB,
+        BOOK,
+        Family.CLIENT,
+        "CNY",
+        owner="C-WANG",
+        name="Second",
+        reference="W-2",
+        actor=SIMULATION,
+        now=NOW,
+    )
+    cast.post([cast.ask(77, wang.accounts.bank, other, 1_000)], NOW)
+    orders.ask(DB, other, wang.card, 300, request_key="k2", actor=WANG_FANG, now=NOW)
+    assert [each.id for each in orders.payouts(DB, BOOK, account=wang.wang, limit=1)] == [mine.id]
 
 
 def test_more_than_there_is_is_refused_by_the_ledger_and_nothing_waits(wang):

@@ -266,7 +266,18 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_bank_account_change",
                 "db_table_comment": "Every change of a client's bank account, its number sealed. Append-only.",
-                "indexes": [models.Index(fields=["fingerprint"], name="custody_bank_change_print")],
+                "indexes": [
+                    models.Index(fields=["fingerprint"], name="custody_bank_change_print"),
+                    models.Index(
+                        condition=models.Q(
+                            ("status", "closed"),
+                            models.Q(("number__gt", 1), ("status", "unverified")),
+                            _connector="OR",
+                        ),
+                        fields=["bank_account", "number"],
+                        name="custody_bank_change_ends",
+                    ),
+                ],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("bank_account", "number"), name="custody_bank_change_in_turn"
@@ -661,7 +672,19 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "custody_payout_step",
                 "db_table_comment": "Every status a payout has had, with who and why: queue and history. Append-only.",
-                "indexes": [models.Index(fields=["status", "payout"], name="custody_payout_step_status")],
+                "indexes": [
+                    models.Index(fields=["status", "payout"], name="custody_payout_step_status"),
+                    models.Index(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                ["asked", "settled", "cancelled", "declined", "rejected", "returned"],
+                            )
+                        ),
+                        fields=["payout", "status", "id"],
+                        name="custody_payout_step_owes",
+                    ),
+                ],
                 "constraints": [
                     models.UniqueConstraint(fields=("payout", "number"), name="custody_payout_step_in_turn"),
                     models.UniqueConstraint(fields=("payout", "status"), name="custody_payout_step_once"),

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, connections, transaction
 
+from tallystick.core import texts
 from tallystick.core.db import Db
 from tallystick.custody import books, errors
 from tallystick.custody.payout_models import BankAccount as BankAccountRow
@@ -26,8 +27,7 @@ from tallystick.identity.access import Actor
 OF_OWNER_MAX = 20
 """The most bank accounts of one client in one book."""
 
-_BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?\Z")
-_NUMBER = re.compile(r"[A-Z0-9]{5,34}\Z")
+NUMBER = re.compile(r"[A-Z0-9]{5,34}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +84,15 @@ def misfit(details: Details) -> tuple[str, str] | None:
     """The first thing wrong with bank details: the field, and what was expected of it."""
     number = details.plain_number
     for field, expected, fits in (
-        ("holder_name", "1 to 70 characters", _says(details.holder_name, 70)),
-        ("bank_name", "1 to 70 characters", _says(details.bank_name, 70)),
-        ("number", "5 to 34 letters and digits", bool(_NUMBER.match(number))),
+        ("holder_name", "1 to 70 characters", texts.says(details.holder_name, 70)),
+        ("bank_name", "1 to 70 characters", texts.says(details.bank_name, 70)),
+        ("number", "5 to 34 letters and digits", bool(NUMBER.match(number))),
         (
             "number",
             "an IBAN whose check digits fit",
             not re.match(r"[A-Z]{2}[0-9]{2}", number) or amounts.is_iban(number),
         ),
-        ("bic", "8 or 11 characters of ISO 9362", details.bic == "" or bool(_BIC.match(details.bic))),
+        ("bic", "8 or 11 characters of ISO 9362", details.bic == "" or amounts.is_bic(details.bic)),
         ("cnaps", "12 digits", details.cnaps == "" or bool(re.match(r"[0-9]{12}\Z", details.cnaps))),
         ("bic", "given, or a CNAPS number", bool(details.bic or details.cnaps)),
     ):
@@ -181,7 +181,7 @@ def add(db: Db, book: int, owner: str, details: Details, *, actor: Actor, now: d
     access.require(db, actor, "custody.add_bank_account", owner=owner)
     books.book(db, book)
     _require_fit(details)
-    if not _says(owner, 64):
+    if not texts.says(owner, 64):
         raise errors.Malformed(where="bank account", field="owner", expected="1 to 64 characters")
     with transaction.atomic(using=db):
         _in_turn(db, book, owner)
@@ -273,7 +273,7 @@ def _require_fit(details: Details) -> None:
 
 
 def _require_reason(reason: str, *, may_be_empty: bool) -> None:
-    if not (may_be_empty and reason == "") and not _says(reason, 200):
+    if not (may_be_empty and reason == "") and not texts.says(reason, 200):
         raise errors.Malformed(where="bank account", field="reason", expected="1 to 200 characters")
 
 
@@ -356,7 +356,3 @@ def _tell(
         actor=actor.id,
         at=now,
     )
-
-
-def _says(text: str, length_max: int) -> bool:
-    return text.strip() != "" and len(text) <= length_max and text.isprintable()

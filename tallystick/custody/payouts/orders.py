@@ -1,6 +1,6 @@
 """Orders: a client asks for their money, somebody else releases it, until then it can be called off.
 
-For a customer's pages: `ask`, `cancel`, `of_customer`, `payout`, beside `bank_accounts` and `notices`.
+For a customer's pages: `ask`, `cancel`, `payouts`, `payout`, beside `bank_accounts` and `notices`.
 Promises: asked twice under one `request_key` is one payout; the amount is held on the client's account before
 anybody is asked to release it; above the limits of the terms the releaser is not the asker, nor the owner; a
 payout goes to the bank details it was ordered for or nowhere.
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from django.db import connections, transaction
 
-from tallystick.core import money
+from tallystick.core import money, texts
 from tallystick.core.db import Db
 from tallystick.custody import accounts, books, errors, holders, instructions, numbers
 from tallystick.custody.codes import Code
@@ -118,6 +118,7 @@ def payouts(
     *,
     status: PayoutStatus | None = None,
     owner: str | None = None,
+    account: int | None = None,
     batch: int | None = None,
     before: int | None = None,
     limit: int = 50,
@@ -126,17 +127,11 @@ def payouts(
     return _payouts(
         db,
         "p.book_id = %s and (%s::text is null or s.status = %s) and (%s::text is null or p.owner = %s)"
-        " and (%s::bigint is null or l.batch_id = %s) and (%s::bigint is null or p.id < %s)",
-        [book, status, status, owner, owner, batch, batch, before, before],
+        " and (%s::bigint is null or p.debit_account = %s) and (%s::bigint is null or l.batch_id = %s)"
+        " and (%s::bigint is null or p.id < %s)",
+        [book, status, status, owner, owner, account, account, batch, batch, before, before],
         limit=limit,
     )
-
-
-def of_customer(
-    db: Db, book: int, owner: str, *, before: int | None = None, limit: int = 50
-) -> Sequence[Payout]:
-    """A client's own payouts, the newest first."""
-    return payouts(db, book, owner=owner, before=before, limit=limit)
 
 
 def payable_to(
@@ -231,7 +226,7 @@ def cancel(db: Db, payout_id: int, *, reason: str = "", actor: Actor, now: datet
     asked = payout(db, payout_id)
     debited = accounts.account(db, asked.debit_account)
     access.require(db, actor, "custody.make_payout", owner=holders.speaker(db, debited, actor=actor))
-    if reason and not _says(reason, 200):
+    if reason and not texts.says(reason, 200):
         raise errors.Malformed(where=asked.reference, field="reason", expected="at most 200 characters")
     with transaction.atomic(using=db):
         _require_pending(db, asked)
@@ -270,7 +265,7 @@ def decline(db: Db, payout_id: int, *, reason: str, actor: Actor, now: datetime)
     """
     asked = payout(db, payout_id)
     access.require(db, actor, "custody.release_payout")
-    if not _says(reason, 200):
+    if not texts.says(reason, 200):
         raise errors.Malformed(where=asked.reference, field="reason", expected="1 to 200 characters")
     with transaction.atomic(using=db):
         _require_pending(db, asked)
@@ -293,9 +288,19 @@ def _call_off_superseded(db: Db, book: int, now: datetime) -> int:
     reason = "bank_details_changed"
     waiting = _payouts(
         db,
-        "p.book_id = %s and s.status in ('pending', 'released') and exists (select from custody_bank_account_change"
-        " newer where newer.bank_account_id = c.bank_account_id and newer.number > c.number and"
-        " (newer.details_at > c.details_at or newer.status = 'closed'))",
+        # From the changes, which are few, to what was ordered before them, which is fewer.
+        """
+        p.id = any (array(
+            select o.id from custody_bank_account_change newer
+            join custody_bank_account_change old
+                on old.bank_account_id = newer.bank_account_id and old.number < newer.number
+                    and (newer.details_at > old.details_at or newer.status = 'closed')
+            join custody_payout o on o.bank_details_id = old.id
+            where (newer.status = 'closed' or newer.status = 'unverified' and newer.number > 1) and o.book_id = %s
+                and not exists (select from custody_payout_step e where e.payout_id = o.id
+                    and e.status in ('refused', 'batched', 'cancelled', 'declined'))
+        )) and s.status in ('pending', 'released')
+        """,
         [book],
         limit=100,
     )
@@ -318,8 +323,8 @@ def _require_well_formed(debit_account: int, amount_minor: int, request_key: str
         raise errors.NotAClientAccount(account=numbers.account_text(debit_account))
     for field, expected, fits in (
         ("amount_minor", f"1 to {money.AMOUNT_MAX}", 1 <= amount_minor <= money.AMOUNT_MAX),
-        ("request_key", "1 to 64 characters", _says(request_key, 64)),
-        ("note", "at most 140 characters", note == "" or _says(note, 140)),
+        ("request_key", "1 to 64 characters", texts.says(request_key, 64)),
+        ("note", "at most 140 characters", note == "" or texts.says(note, 140)),
     ):
         if not fits:
             raise errors.Malformed(where="payout", field=field, expected=expected)
@@ -474,8 +479,8 @@ def _needs_release(
     """Above the limit of one payout, or of one day's: many small ones are one large one."""
     if amount_minor > held.release_above_minor:
         return True
-    zone = zoneinfo.ZoneInfo(books.book(db, account.book).time_zone)
-    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    held_book = books.book(db, account.book)
+    midnight = held_book.midnight(held_book.today(now))
     with connections[db].cursor() as cursor:
         cursor.execute(
             "select coalesce(sum(p.amount_minor), 0) from custody_payout p where p.book_id = %s and p.owner = %s"
@@ -528,7 +533,3 @@ def _payouts(db: Db, where: str, parameters: Sequence[int | str | None], *, limi
     for row in found:
         row[18] = PayoutStatus(row[18])
     return [Payout(*row) for row in found]
-
-
-def _says(text: str, length_max: int) -> bool:
-    return text.strip() != "" and len(text) <= length_max and text.isprintable()

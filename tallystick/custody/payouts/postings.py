@@ -92,21 +92,26 @@ def owed(db: Db, book: int, payout_id: int | None = None, *, limit: int = OWED_M
     with connections[db].cursor() as cursor:
         cursor.execute(
             """
-            select p.id, p.book_id, o.step, p.debit_account, p.credit_account, p.amount_minor, r.amount_minor,
+            select p.id, p.book_id, s.step, p.debit_account, p.credit_account, p.amount_minor, r.amount_minor,
                 p.authorisation, c.bank_name || ' …' || c.last4, p.needs_release
-            from custody_payout_step s
+            from (
+                -- First what is asked of one index alone: the few that have no posting.
+                select s.id, s.payout_id, s.status, o.step from custody_payout_step s
+                cross join lateral (select case s.status when 'asked' then 'hold' when 'settled' then 'settle'
+                    when 'returned' then 'return' else 'void' end as step) o
+                where s.status in ('asked', 'settled', 'cancelled', 'declined', 'rejected', 'returned')
+                    and (%(payout)s::bigint is null or s.payout_id = %(payout)s)
+                    and not exists (
+                        select from custody_payout_posting g where g.payout_id = s.payout_id and g.step = o.step)
+                offset 0
+            ) s
             join custody_payout p on p.id = s.payout_id
             join custody_bank_account_change c on c.id = p.bank_details_id
-            cross join lateral (select case s.status when 'asked' then 'hold' when 'settled' then 'settle'
-                when 'returned' then 'return' else 'void' end as step) o
             left join custody_payout_report_line r
                 on s.status = 'returned' and r.payout_id = p.id and r.code = 'RTRN' and r.outcome = 'applied'
-            where s.status in ('asked', 'settled', 'cancelled', 'declined', 'rejected', 'returned')
-                and p.book_id = %s and (%s::bigint is null or p.id = %s)
-                and not exists (select from custody_payout_posting g where g.payout_id = p.id and g.step = o.step)
-            order by s.id limit %s
+            where p.book_id = %(book)s order by s.id limit %(limit)s
             """,
-            [book, payout_id, payout_id, limit],
+            {"book": book, "payout": payout_id, "limit": limit},
         )
         return [Owed(row[0], row[1], PostingStep(row[2]), *row[3:]) for row in cursor.fetchall()]
 

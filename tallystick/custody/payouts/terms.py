@@ -7,17 +7,18 @@ of the terms that stood when it was proposed; the newest row holds, and every ea
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connections, transaction
 
-from tallystick.core import calendars, money
+from tallystick.core import calendars, money, texts
 from tallystick.core.db import Db
 from tallystick.custody import accounts, errors, numbers
 from tallystick.custody.numbers import AccountNumber, Family
 from tallystick.custody.payout_models import PayoutTerms
+from tallystick.custody.payouts import bank_accounts
+from tallystick.custody.statements import amounts
 from tallystick.evidence import canonical, log
 from tallystick.identity import approvals
 from tallystick.identity.access import Actor
@@ -68,17 +69,13 @@ def misfit(new: NewTerms) -> tuple[str, str] | None:
             "a time of the book's day, by the minute",
             not new.cut_off.second and not new.cut_off.tzinfo,
         ),
-        ("debtor_name", "1 to 70 characters", _says(new.debtor_name, 70)),
+        ("debtor_name", "1 to 70 characters", texts.says(new.debtor_name, 70)),
         (
             "debtor_account",
             "5 to 34 letters and digits",
-            bool(re.match(r"[A-Z0-9]{5,34}\Z", new.debtor_account)),
+            bool(bank_accounts.NUMBER.match(new.debtor_account)),
         ),
-        (
-            "debtor_bic",
-            "8 or 11 characters of ISO 9362",
-            bool(re.match(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?\Z", new.debtor_bic)),
-        ),
+        ("debtor_bic", "8 or 11 characters of ISO 9362", amounts.is_bic(new.debtor_bic)),
     ):
         if not fits:
             return field, expected
@@ -241,7 +238,3 @@ def _terms(db: Db, rest: str, parameters: Sequence[int]) -> list[Terms]:
             )
             for row in cursor.fetchall()
         ]
-
-
-def _says(text: str, length_max: int) -> bool:
-    return text.strip() != "" and len(text) <= length_max and text.isprintable()

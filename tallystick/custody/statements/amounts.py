@@ -114,6 +114,11 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
 
 
+def is_bic(text: str) -> bool:
+    """Whether the text is a BIC by its shape (ISO 9362)."""
+    return re.match(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?\Z", text) is not None
+
+
 def shown(text: str) -> str:
     """A value as a refusal quotes it: printable and short."""
     printable = "".join(char if char.isprintable() else "·" for char in text)
