@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta
 
 from django.db import connections
 
@@ -122,8 +121,9 @@ def period(db: Db, account: Account, first: date, last: date) -> Period:
     """The account over these days of its book, both included. Raises `errors.PeriodUnreadable`."""
     if not (first <= last and (last - first).days <= DAYS_MAX and first.year >= 1990 and last.year < 2200):
         raise errors.PeriodUnreadable
-    opening = history.balance(db, account.number, at_position=_before(db, account, first))
-    closing = history.balance(db, account.number, at_position=_before(db, account, last + timedelta(days=1)))
+    book = books.book(db, account.book)
+    opening = history.balance(db, account.number, at_position=_before(db, book, first))
+    closing = history.balance(db, account.number, at_position=_before(db, book, last + timedelta(days=1)))
     return Period(account, first, last, opening, closing)
 
 
@@ -132,10 +132,11 @@ def lines(db: Db, told: Period, *, most: int | None = None) -> Iterator[Line]:
 
     Raises `errors.StatementTooLong` before the line that would be too many.
     """
+    book = books.book(db, told.account.book)
     after, given = told.position_from, 0
     balance = told.opening.balance_minor
     while part := _lines(
-        db, told.account, ALL, after=after, to=told.position_to, limit=LINES_STEP, newest_first=False
+        db, told.account, book, ALL, after=after, to=told.position_to, limit=LINES_STEP, newest_first=False
     ):
         for line in part:
             given += 1
@@ -155,32 +156,39 @@ def find(
 
     `before` (a position) continues a page.
     """
-    after = 0 if wanted.first is None else _before(db, account, wanted.first)
+    book = books.book(db, account.book)
+    after = 0 if wanted.first is None else _before(db, book, wanted.first)
     to = (
         books.head(db, account.book).position
         if wanted.last is None
-        else _before(db, account, wanted.last + timedelta(days=1))
+        else _before(db, book, wanted.last + timedelta(days=1))
     )
     if before is not None:
         to = min(to, before - 1)
-    return _lines(db, account, wanted, after=after, to=to, limit=limit, newest_first=True)
+    return _lines(db, account, book, wanted, after=after, to=to, limit=limit, newest_first=True)
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _before(db: Db, account: Account, day: date) -> int:
+def _before(db: Db, book: books.Book, day: date) -> int:
     """The book's last position before a day of its own begins; 0 where the book was not open yet."""
-    zone = ZoneInfo(books.book(db, account.book).time_zone)
-    midnight = datetime.combine(day, time.min, zone)
     try:
-        return history.position_at(db, account.book, midnight - timedelta(microseconds=1))
+        return history.position_before(db, book.id, book.midnight(day))
     except errors.TimeBeforeBook:
         return 0
 
 
 def _lines(
-    db: Db, account: Account, wanted: Wanted, *, after: int, to: int, limit: int, newest_first: bool
+    db: Db,
+    account: Account,
+    book: books.Book,
+    wanted: Wanted,
+    *,
+    after: int,
+    to: int,
+    limit: int,
+    newest_first: bool,
 ) -> list[Line]:
     escaped = wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     direction = "desc" if newest_first else "asc"
@@ -207,7 +215,7 @@ def _lines(
             order by e.position {direction} limit %(limit)s
             """,  # noqa: S608 -- one of two words
             {
-                "zone": books.book(db, account.book).time_zone,
+                "zone": book.time_zone,
                 "book": account.book,
                 "account": account.number,
                 "after": after,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,10 @@ WINDOW_DAYS = 3
 KNOWN_DAYS = 60
 """How far back the ledger is searched for a payment's reference, spelled in whatever way."""
 POST_MAX = 1_000
+
+_BARE = re.compile(r"[^A-Za-z0-9]")
+_GROWS = "[\u00df\u0131\u0149\u017f\u01f0\u1e96-\u1e9a\ufb00-\ufb06]"
+"""Letters that become plain ones in capitals: ß is SS, ſ is S."""
 
 _DEPOSIT_LOCK = 1952541813
 """First key of the advisory lock under which a book's deposits are taken."""
@@ -180,17 +185,18 @@ def advance(db: Db, book: BookId, *, actor: Actor, now: dt.datetime, limit: int 
     with connections[db].cursor() as cursor:
         cursor.execute(
             """
-            select s.id from custody_statement s
+            select s.id
+            from (select distinct bank_account_id as number from custody_pay_in_details where book_id = %s) bank
             cross join lateral (
                 select is_open, takes_from from custody_pay_in_details
-                where bank_account_id = s.bank_account_id order by id desc limit 1
+                where bank_account_id = bank.number order by id desc limit 1
             ) d
-            where s.bank_account_id / %s = %s and s.source = 'custodian' and d.is_open
-                and s.to_date >= d.takes_from
+            join custody_statement s on s.bank_account_id = bank.number and s.to_date >= d.takes_from
+            where d.is_open and s.source = 'custodian'
                 and not exists (select from custody_deposits_taken t where t.statement_id = s.id)
             order by s.to_date, s.number nulls first, s.page nulls first, s.id limit %s
             """,
-            [numbers.BOOK_UNIT, book, limit],
+            [book, limit],
         )
         due = [row[0] for row in cursor.fetchall()]
     for statement in due:
@@ -438,7 +444,10 @@ def _of_payouts(db: Db, book: int, statement: int, lines: Sequence[HeldLine]) ->
 
 
 def _known(db: Db, held: pay_in.Held, lines: Sequence[HeldLine]) -> set[str]:
-    """Which references of these lines the bank's control account has: to the letter at any time, or of late."""
+    """Which references of these lines the bank's control account has: to the letter at any time, or of late.
+
+    Of late, however spelled: letters and digits are compared by the database, the rest of those few here.
+    """
     wanted = {reference for line in lines if (reference := bank_reference(line))}
     bank, book = held.details.bank_account, held.book
     with connections[db].cursor() as cursor:
@@ -453,8 +462,16 @@ def _known(db: Db, held: pay_in.Held, lines: Sequence[HeldLine]) -> set[str]:
             select distinct t.reference from custody_entry e
             join custody_transfer t on t.book_id = %(book)s and t.position = e.position
             where e.account = %(bank)s and e.position > %(after)s and t.reference is not null
+                and (upper(regexp_replace(t.reference, '[^A-Za-z0-9]', '', 'g') collate "C") = any (%(bare)s)
+                    or t.reference ~ %(grows)s)
             """,
-            {"book": book, "bank": bank, "after": _before(db, book, lines)},
+            {
+                "book": book,
+                "bank": bank,
+                "after": _before(db, book, lines),
+                "bare": sorted({_BARE.sub("", _compared(reference)) for reference in wanted}),
+                "grows": _GROWS,
+            },
         )
         return found | {_compared(row[0]) for row in cursor.fetchall() if not _is_standing(row[0])}
 
@@ -468,6 +485,7 @@ def _nameless(db: Db, held: pay_in.Held, lines: Sequence[HeldLine]) -> Counter[t
             join custody_transfer t on t.book_id = %(book)s and t.position = e.position
             where e.account = %(bank)s and e.position > %(after)s and t.debit_account = %(bank)s
                 and t.kind in (1, 3) and t.reference is null and t.code <> %(opening)s
+                and t.amount_minor = any (%(amounts)s)
                 and not exists (select from custody_deposit d where d.transfer = t.id)
             group by 1, 2
             """,
@@ -476,6 +494,7 @@ def _nameless(db: Db, held: pay_in.Held, lines: Sequence[HeldLine]) -> Counter[t
                 "bank": held.details.bank_account,
                 "after": _before(db, held.book, lines),
                 "opening": int(Code.OPENING_BALANCE),
+                "amounts": sorted({line.amount_minor for line in lines}),
             },
         )
         return Counter({(amount, day): count for amount, day, count in cursor.fetchall()})

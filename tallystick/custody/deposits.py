@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
 
@@ -151,7 +150,7 @@ def announce(db: Db, account: int, amount_minor: int, *, actor: Actor, now: dt.d
     access.require(db, actor, "custody.announce_deposit", owner=holders.speaker(db, found, actor=actor))
     if not 1 <= amount_minor <= AMOUNT_MAX:
         raise errors.Malformed(where=found.text, field="amount_minor", expected=f"1 to {AMOUNT_MAX}")
-    today = now.astimezone(ZoneInfo(books.book(db, found.book).time_zone)).date()
+    today = books.book(db, found.book).today(now)
     until = today + dt.timedelta(days=EXPECTED_DAYS)
     with transaction.atomic(using=db), connections[db].cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [account])

@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 from django.db import connections, transaction
 
-from tallystick.core import money
+from tallystick.core import money, texts
 from tallystick.core.db import Db
 from tallystick.custody import accounts, errors, numbers, pay_references
 from tallystick.custody.numbers import AccountNumber, BookId, Family
@@ -75,7 +75,7 @@ def misfit(
         ("bank_name", details.bank_name, 140, 1),
         ("bank_code", details.bank_code, 35, 0),
     ):
-        if not (least <= len(given.strip()) and len(given) <= length_max and given.isprintable()):
+        if not texts.says(given, length_max, least):
             return field, f"{least} to {length_max} characters"
     number = _compact(details.account_number)
     if number[:2].isalpha() and not amounts.is_iban(number):
