@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from tallystick.core.money import AMOUNT_MAX, BALANCE_MAX
-from tallystick.custody import codes, errors, numbers
+from tallystick.custody import accounts, codes, errors, numbers
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import AccountNumber, AuthorisationNumber, BookId, Family
 
@@ -149,10 +149,7 @@ def family(name: str) -> Family:
 
 def account(text: str) -> AccountNumber:
     """The number in an address's `acc_…`. One that cannot be is as unknown as one that is not."""
-    try:
-        return numbers.parse_account(text)
-    except ValueError:
-        raise errors.AccountUnknown(account=text) from None
+    return accounts.number(text)
 
 
 def accounts_of(book: int, texts: Sequence[str]) -> list[AccountNumber]:

@@ -48,17 +48,14 @@ def trace(
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
         from tallystick.api import tracing
-        from tallystick.custody import accounts, errors, numbers
+        from tallystick.custody import accounts
         from tallystick.custody.tracing import flow, reading
         from tallystick.custody.tracing.parties import Viewer
         from tallystick.identity import access
         from tallystick.identity.access import Actor
 
         access.require(APP, Actor.system("cli"), "custody.read_ledger")
-        try:
-            account = accounts.account(APP, numbers.parse_account(account_text))
-        except ValueError as wrong:
-            raise errors.AccountUnknown(account=account_text) from wrong
+        account = accounts.of_text(APP, account_text)
         after, to = reading.period(
             APP, account.book, first.date() if first else None, last.date() if last else None
         )
@@ -149,7 +146,7 @@ def check(*, book: int | None, asset: str | None, after: int, to_position: int |
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
         from tallystick.api import pooling as api
-        from tallystick.custody import books
+        from tallystick.custody import assets, books
         from tallystick.custody.pooling import indicators
         from tallystick.identity import access
         from tallystick.identity.access import Actor
@@ -167,7 +164,7 @@ def check(*, book: int | None, asset: str | None, after: int, to_position: int |
     if as_json:
         click.echo(json.dumps(api.told(checked, found.id, code), ensure_ascii=False, indent=1))
         return
-    _print_check(checked, code, next(each.scale for each in held if each.code == code))
+    _print_check(checked, code, assets.asset(APP, code).scale)
 
 
 def _print_check(checked: Check, asset: str, scale: int) -> None:

@@ -35,6 +35,10 @@ EXTERNAL_PAGE = 1_000
 """How many external accounts are read at a time."""
 
 
+TEXT_TOLD_MAX = 60
+"""How much is repeated of what somebody wrote where an account's number belongs."""
+
+
 class Keep(Enum):
     """Leave a limit as it is. (No ceiling at all is `None`.)"""
 
@@ -141,6 +145,25 @@ def account(db: Db, number: int) -> Account:
     for found in _accounts(db, "where a.number = %s", [number]):
         return found
     raise errors.AccountUnknown(account=numbers.account_text(number))
+
+
+def number(text: str) -> AccountNumber:
+    """The number in `acc_…`. Raises `errors.AccountUnknown`: one that cannot be is as unknown as one that is not."""
+    try:
+        return numbers.parse_account(text)
+    except ValueError:
+        raise errors.AccountUnknown(account=text[:TEXT_TOLD_MAX]) from None
+
+
+def of_text(db: Db, text: str, *, book: int | None = None) -> Account:
+    """The account of an `acc_…`, where one book is asked for of that book.
+
+    Raises `errors.AccountUnknown`, alike for what is nowhere and what is in another book.
+    """
+    found = account(db, number(text))
+    if book is not None and found.book != book:
+        raise errors.AccountUnknown(account=text)
+    return found
 
 
 def several(db: Db, wanted: Iterable[int]) -> dict[int, Account]:

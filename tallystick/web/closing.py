@@ -19,14 +19,16 @@ from django.views.decorators.http import require_POST
 from tallystick.core import calendars
 from tallystick.core.db import APP
 from tallystick.core.errors import YearWithoutCalendar
-from tallystick.custody import accounts, book_days, books, errors, numbers
+from tallystick.custody import accounts, book_days, books, numbers
 from tallystick.custody.accounts import Account
 from tallystick.custody.workbench import closing, owners, receipts
 from tallystick.custody.workbench.checklist import Check
 from tallystick.custody.workbench.closing import Calendared
 from tallystick.identity import access, approvals
+from tallystick.identity.access import Actor
+from tallystick.identity.approvals import Approval, ApprovalId
 from tallystick.web import asking, words, workbench_words
-from tallystick.web.acting import tried
+from tallystick.web.acting import proposal, tried
 from tallystick.web.session import actor
 
 
@@ -99,11 +101,7 @@ def day_page(request: HttpRequest, book: int, day: str) -> HttpResponse:
         "failing": len(sheet.failing) if sheet else 0,
         "rolled": _rolled(closed, sheet, book, date),
         "rows": [(each, workbench_words.DAY_ACTS[each.act]) for each in held],
-        "waiting": [
-            (each, approvals.refusal_to_decide(each, who) is None, each.made_by == who.id)
-            for each in closing.proposals(APP, book)
-            if each.state.get("day") == date.isoformat()
-        ],
+        "waiting": [_decidable(each, who) for each in closing.proposals(APP, book, date)],
         "may_prepare": access.allowed(who, "custody.prepare_close"),
         "is_last": last is not None and last.day == date,
         "trail": [
@@ -120,8 +118,11 @@ def close_day(request: HttpRequest, book: int, day: str) -> HttpResponse:
     """Sign a day, first or second, or have it opened again."""
     who, now, date = actor(request), timezone.now(), _date(day)
     given = request.POST
-    number = _approval(given.get("approval", ""))
     reason = given.get("reason", "")
+
+    def asked(*kinds: str) -> ApprovalId:
+        return proposal(request, book, *kinds, day=date.isoformat()).id
+
     match given.get("act", ""):
         case "prepare":
             tried(
@@ -130,7 +131,11 @@ def close_day(request: HttpRequest, book: int, day: str) -> HttpResponse:
                 _("Signed: another person signs next."),
             )
         case "sign":
-            tried(request, lambda: closing.sign(APP, number, actor=who, now=now), _("The day is closed."))
+            tried(
+                request,
+                lambda: closing.sign(APP, asked(closing.CLOSE), actor=who, now=now),
+                _("The day is closed."),
+            )
         case "prepare_reopening":
             tried(
                 request,
@@ -139,12 +144,16 @@ def close_day(request: HttpRequest, book: int, day: str) -> HttpResponse:
             )
         case "reopen":
             tried(
-                request, lambda: closing.reopen(APP, number, actor=who, now=now), _("The day is open again.")
+                request,
+                lambda: closing.reopen(APP, asked(closing.REOPEN), actor=who, now=now),
+                _("The day is open again."),
             )
         case "reject":
             tried(
                 request,
-                lambda: approvals.reject(APP, number, reason=reason, actor=who, now=now),
+                lambda: approvals.reject(
+                    APP, asked(closing.CLOSE, closing.REOPEN), reason=reason, actor=who, now=now
+                ),
                 _("Turned down."),
             )
     return redirect("closing-day", book=book, day=day)
@@ -193,16 +202,14 @@ def receipt_page(request: HttpRequest, book: int, position: int) -> HttpResponse
         "account": accounts.account(APP, receipt.suspense_account),
         "line": owners.line(APP, receipt.statement_line) if receipt.statement_line else None,
         "candidates": [
-            (each, " · ".join(str(workbench_words.REASONS[reason]) for reason in each.reasons))
+            (each, workbench_words.because(each.reasons))
             for each in receipts.candidates(APP, receipt)
         ],
         "steps": [(each, workbench_words.RECEIPT_ACTS[each.act]) for each in steps],
-        "is_settled": any(each.transfer for each in steps),
+        "is_settled": any(each.settles for each in steps),
         "age": days.age(receipt.day, days.business_date(timezone.now())),
         "limit": days.receipt_age_max,
-        "waiting": [
-            (each, approvals.refusal_to_decide(each, who) is None, each.made_by == who.id) for each in waiting
-        ],
+        "waiting": [_decidable(each, who) for each in waiting],
         "may_trace": access.allowed(who, "custody.explain_break") and access.allowed(who, "custody.post"),
         "trail": [
             (found.name, reverse("overview", args=[book])),
@@ -220,7 +227,10 @@ def settle_receipt(request: HttpRequest, book: int, position: int) -> HttpRespon
     who, now = actor(request), timezone.now()
     given = request.POST
     note = given.get("note", "")
-    number = _approval(given.get("approval", ""))
+
+    def asked() -> ApprovalId:
+        return proposal(request, book, receipts.RETURN, position=position).id
+
     match given.get("act", ""):
         case "note":
             tried(
@@ -232,7 +242,13 @@ def settle_receipt(request: HttpRequest, book: int, position: int) -> HttpRespon
             tried(
                 request,
                 lambda: receipts.trace(
-                    APP, book, position, _account(given.get("account", "")), note, actor=who, now=now
+                    APP,
+                    book,
+                    position,
+                    accounts.number(given.get("account", "").strip()),
+                    note,
+                    actor=who,
+                    now=now,
                 ),
                 _("Booked to its owner."),
             )
@@ -245,19 +261,24 @@ def settle_receipt(request: HttpRequest, book: int, position: int) -> HttpRespon
         case "approve":
             tried(
                 request,
-                lambda: receipts.approve_return(APP, number, actor=who, now=now),
+                lambda: receipts.approve_return(APP, asked(), actor=who, now=now),
                 _("Sent back: booked out of suspense."),
             )
         case "reject":
             tried(
                 request,
-                lambda: approvals.reject(APP, number, reason=note, actor=who, now=now),
+                lambda: approvals.reject(APP, asked(), reason=note, actor=who, now=now),
                 _("Turned down."),
             )
     return redirect("receipt", book=book, position=position)
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _decidable(found: Approval, who: Actor) -> tuple[Approval, bool, bool]:
+    """A proposal, whether the reader may decide on it, and whether it is their own."""
+    return found, approvals.refusal_to_decide(found, who) is None, found.made_by == who.id
 
 
 def _month(request: HttpRequest, today: dt.date) -> tuple[int, int]:
@@ -338,15 +359,3 @@ def _rolled(
         (case, words.BREAKS[kind][0], effect, age, reference, banks[bank])
         for case, kind, effect, age, reference, bank in listed[:500]
     ]
-
-
-def _approval(text: str) -> int:
-    digits = text.removeprefix("apr_")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else 0
-
-
-def _account(text: str) -> int:
-    try:
-        return numbers.parse_account(text.strip())
-    except ValueError:
-        raise errors.AccountUnknown(account=text[:60]) from None

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from tallystick.core import money
 from tallystick.core.db import APP
-from tallystick.custody import accounts, books, conditions, errors, holders, numbers
+from tallystick.custody import accounts, books, conditions, errors, holders
 from tallystick.custody.accounts import Account
 from tallystick.custody.holder_models import Capacity, Condition, HoldingRule
 from tallystick.identity import access
@@ -90,10 +90,7 @@ def all_of(request: HttpRequest) -> Sequence[Own]:
 def one(request: HttpRequest, text: str) -> Own:
     """The account of this number, if it is theirs. Raises `errors.AccountUnknown` alike if not, or not there."""
     mine = number(request)
-    try:
-        found = accounts.account(APP, numbers.parse_account(text))
-    except ValueError as wrong:
-        raise errors.AccountUnknown(account=text) from wrong
+    found = accounts.of_text(APP, text)
     standing = holders.standing(APP, found)
     if standing.holding.capacity_of(mine) is None:
         raise errors.AccountUnknown(account=text)

@@ -60,7 +60,7 @@ def accounts(request: HttpRequest, book: int) -> HttpResponse:
 def account(request: HttpRequest, book: int, number: str) -> HttpResponse:
     """Who holds one account and how it stands; the form to propose a change."""
     access.require(APP, actor(request), "custody.read_ledger")
-    found = _account(book, number)
+    found = ledger_accounts.of_text(APP, number, book=book)
     if request.method == "POST":
         _propose(request, found)
         return redirect("account-holders", book=book, number=number)
@@ -203,8 +203,10 @@ def _propose_details(request: HttpRequest, book: int) -> None:
         return request.POST.get(name, "").strip()
 
     try:
-        bank = _account(book, given("bank_account"))
-        suspense = _account(book, given("suspense_account")).number if given("suspense_account") else None
+        bank = ledger_accounts.of_text(APP, given("bank_account"), book=book)
+        suspense = None
+        if text := given("suspense_account"):
+            suspense = ledger_accounts.of_text(APP, text, book=book).number
         try:
             takes_from = date.fromisoformat(given("takes_from"))
         except ValueError as wrong:
@@ -240,16 +242,6 @@ def _pending(
         for kind in kinds
         for each in approvals.pending(APP, kind=kind, subject=subject, book=book)
     ]
-
-
-def _account(book: int, text: str) -> Account:
-    try:
-        found = ledger_accounts.account(APP, numbers.parse_account(text))
-    except ValueError as wrong:
-        raise errors.AccountUnknown(account=text) from wrong
-    if found.book != book:
-        raise errors.AccountUnknown(account=text)
-    return found
 
 
 def _member(kind: Any, text: str) -> Any:

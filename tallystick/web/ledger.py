@@ -108,7 +108,7 @@ def accounts_page(request: HttpRequest, book: int) -> HttpResponse:
 def account_page(request: HttpRequest, book: int, number: str) -> HttpResponse:
     """One account: what stands on it, how it came to, what it lets through; now or as of any past state."""
     access.require(APP, actor(request), "custody.read_ledger")
-    context = account_context(request, _account(book, number))
+    context = account_context(request, accounts.of_text(APP, number, book=book))
     found = books.book(APP, book)
     context["book"] = found
     context["states"] = accounts.states(APP, context["account"].number)
@@ -127,7 +127,7 @@ def account_page(request: HttpRequest, book: int, number: str) -> HttpResponse:
 def account_csv(request: HttpRequest, book: int, number: str) -> HttpResponseBase:
     """The statement of account as a file."""
     access.require(APP, actor(request), "custody.export")
-    return statement_csv(request, _account(book, number))
+    return statement_csv(request, accounts.of_text(APP, number, book=book))
 
 
 def account_context(request: HttpRequest, account: Account) -> dict[str, Any]:
@@ -366,7 +366,7 @@ def authorisations_page(request: HttpRequest, book: int) -> HttpResponse:
     before = asking.whole(request, "before")
     rows: Sequence[instructions.Authorisation] = []
     if search.startswith("acc_"):
-        rows = instructions.authorisations(APP, _number(search), limit=PAGE)
+        rows = instructions.authorisations(APP, accounts.number(search), limit=PAGE)
     elif search:
         rows = instructions.authorisations_of_owner(APP, book, search, before=before, limit=PAGE + 1)
     now = timezone.now()
@@ -427,20 +427,6 @@ def _choices(values: dict[str, Any], names: Any, chosen: object) -> list[Choice]
 
 def _trail(book: books.Book, *more: tuple[str, str]) -> list[tuple[str, str]]:
     return [(book.name, reverse("overview", args=[book.id])), *more]
-
-
-def _number(text: str) -> int:
-    try:
-        return numbers.parse_account(text)
-    except ValueError as wrong:
-        raise errors.AccountUnknown(account=text) from wrong
-
-
-def _account(book: int, text: str) -> Account:
-    found = accounts.account(APP, _number(text))
-    if found.book != book:
-        raise errors.AccountUnknown(account=text)
-    return found
 
 
 def _position_before(account: Account, since: datetime | None) -> int:

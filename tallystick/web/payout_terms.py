@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from tallystick.core import calendars
 from tallystick.core.db import APP
-from tallystick.custody import accounts, books, errors, numbers
+from tallystick.custody import accounts, books, errors
 from tallystick.custody.payouts import bank_accounts, notices, terms
 from tallystick.identity import access, approvals
 from tallystick.web import asking, words
@@ -67,7 +67,7 @@ def propose_terms(request: HttpRequest, book: int) -> HttpResponse:
     access.require(APP, who, "custody.propose_payout_terms")
 
     def propose() -> object:
-        bank = accounts.account(APP, _account(given.get("bank_account", ""), book))
+        bank = accounts.of_text(APP, given.get("bank_account", ""), book=book)
         new = terms.NewTerms(
             bank_account=bank.number,
             release_above_minor=_minor(given.get("release_above", ""), bank.scale, "release_above"),
@@ -131,16 +131,6 @@ def verify(request: HttpRequest, book: int, bank_account_id: int) -> HttpRespons
         return redirect("payout-bank-accounts", book=book)
     tried(request, lambda: bank_accounts.verify(APP, held.id, how=how, actor=who, now=now), _("Verified."))
     return redirect("payout-bank-accounts", book=book)
-
-
-def _account(text: str, book: int) -> int:
-    try:
-        number = numbers.parse_account(text)
-    except ValueError:
-        raise errors.AccountUnknown(account=text[:40]) from None
-    if numbers.book_of(number) != book:
-        raise errors.BookDiffers
-    return number
 
 
 def _minor(text: str, scale: int, field: str) -> int:

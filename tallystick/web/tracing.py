@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from tallystick.core import money
 from tallystick.core.db import APP
-from tallystick.custody import accounts, books, errors, numbers
+from tallystick.custody import accounts, books, errors
 from tallystick.custody.accounts import Account
 from tallystick.custody.tracing import flow, reading
 from tallystick.custody.tracing.flow import Edge, Flow, Path
@@ -82,7 +82,7 @@ def my_flow_csv(request: HttpRequest) -> HttpResponseBase:
 def account_flow(request: HttpRequest, book: int, number: str) -> HttpResponse:
     """Staff follow the money of an account, or of all its owner's."""
     access.require(APP, actor(request), "custody.read_ledger")
-    account = _account(book, number)
+    account = accounts.of_text(APP, number, book=book)
     found = _staff_flow(request, account)
     context = _context(request, found)
     context["book"] = books.book(APP, book)
@@ -103,7 +103,7 @@ def account_flow(request: HttpRequest, book: int, number: str) -> HttpResponse:
 def account_flow_csv(request: HttpRequest, book: int, number: str) -> HttpResponseBase:
     """Every part of every receipt of an account, as a file."""
     access.require(APP, actor(request), "custody.export")
-    return _csv(_staff_flow(request, _account(book, number)))
+    return _csv(_staff_flow(request, accounts.of_text(APP, number, book=book)))
 
 
 # ── what a page shows ────────────────────────────────────────────────────────────────────────────────────
@@ -280,13 +280,3 @@ def _choices(mine: Sequence[Account], chosen: str) -> list[tuple[str, str, bool]
 def _mine(request: HttpRequest) -> list[Account]:
     """The accounts this customer stands behind, whoever opened them."""
     return [own.account for own in customer_own.all_of(request)]
-
-
-def _account(book: int, text: str) -> Account:
-    try:
-        found = accounts.account(APP, numbers.parse_account(text))
-    except ValueError as wrong:
-        raise errors.AccountUnknown(account=text) from wrong
-    if found.book != book:
-        raise errors.AccountUnknown(account=text)
-    return found
