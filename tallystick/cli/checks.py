@@ -276,7 +276,7 @@ def _tables(connection: psycopg.Connection) -> Iterator[Finding]:
             f"revoke {each.right} on {each.table} from {each.role}",
         )
     if not (too_much or both or members):
-        yield Finding("rights", "ok", f"{len(found)} rights of three roles, none too much")
+        yield Finding("rights", "ok", f"{len(found)} rights of four roles, none too much")
 
 
 def _place(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import errors as pg
 
+from tallystick.core import chance
 from tallystick.custody import encoding, errors, judgement, loading, storing, transfers
 from tallystick.custody.errors import TRANSFER_REFUSALS, PostingStopped, TransferRefusal
 from tallystick.custody.judgement import Judgement
@@ -166,6 +167,8 @@ class _Group:
     requests: list[_Request]
     judged: Judgement | None = None
     rows: encoding.Copied | encoding.Called | None = None
+    salt: bytes = b""
+    """Of the event, and so of the blinds of its leaves."""
     head: Head | None = None
     """Where the book must stand when this is stored."""
     refusals: list[tuple[object, ...]] = field(default_factory=list)
@@ -406,11 +409,11 @@ class BookWriter:
         if judged is None:
             self._recall(reader, batch, storing)
             judged = judgement.in_order(memory, batch, now, today)
-        group = _Group(requests, judged, head=head)
+        group = _Group(requests, judged, salt=chance.salt(), head=head)
         if judged.is_posted.any():
             small = len(batch) < COPIED_MIN and not judged.is_newly_refused.any()
             encode = encoding.called if small else encoding.copied
-            group.rows = encode(judged, self.book)
+            group.rows = encode(judged, self.book, group.salt)
         self._record(group)
         return group
 
@@ -539,6 +542,8 @@ class BookWriter:
             payload,
             actor=actors.pop() if len(actors) == 1 else "system:posting",
             at=at,
+            salt=group.salt,
+            leaves=group.rows.leaves if group.rows else None,
         )
 
     def _failed(self, group: _Group, failure: BaseException) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tallystick.custody import transfers
 from tallystick.custody.judgement import Judgement
+from tallystick.evidence import batches
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -95,38 +96,45 @@ ARRAYS: tuple[type[Array], ...] = (Int2s, Int4s, Int8s, Dates, Times, Uuids)
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What one transaction copies in. digest: SHA-256 of the transfers' rows, without COPY's frame."""
+    """What one transaction copies in.
+
+    digest: SHA-256 of the transfers' rows, without COPY's frame; leaves: a hash of each (`evidence.batches`).
+    """
 
     transfers: bytes
     entries: bytes
     uses: bytes
     digest: bytes
+    leaves: bytes
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What one call of `custody_store` takes after the head. digest: as `Copied` has it."""
+    """What one call of `custody_store` takes after the head. digest, leaves: as `Copied` has them."""
 
     parameters: tuple[object, ...]
     digest: bytes
+    leaves: bytes
     count: int
 
 
-def copied(judgement: Judgement, book: int) -> Copied:
-    """The rows of the transfers that are posted."""
+def copied(judgement: Judgement, book: int, salt: bytes) -> Copied:
+    """The rows of the transfers that are posted. salt: of their event, for the blinds of the leaves."""
     columns = _columns(judgement)
-    rows = _transfers(columns, book)
+    parts = _transfers(columns, book)
+    rows = _joined(parts)
     return Copied(
         transfers=HEADER + rows + TRAILER,
         entries=HEADER + _eights(_entries(judgement, columns), [8] * 6) + TRAILER,
         uses=_framed(_eights(_uses(judgement, columns, book), [8, 4, 2, 8, 8])),
         digest=hashlib.sha256(rows).digest(),
+        leaves=_leaves(parts, salt, columns.count),
         count=columns.count,
     )
 
 
-def called(judgement: Judgement, book: int) -> Called:
+def called(judgement: Judgement, book: int, salt: bytes) -> Called:
     """The same as arrays: what costs a little more a row, and much less a transaction."""
     columns = _columns(judgement)
     fixed, given = columns.fixed, columns.given
@@ -157,8 +165,9 @@ def called(judgement: Judgement, book: int) -> Called:
         Int8s.of(uses[:, 3]),
         Int8s.of(uses[:, 4]),
     )
-    digest = hashlib.sha256(_transfers(columns, book)).digest()
-    return Called(parameters, digest, columns.count)
+    parts = _transfers(columns, book)
+    digest = hashlib.sha256(_joined(parts)).digest()
+    return Called(parameters, digest, _leaves(parts, salt, columns.count), columns.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +232,8 @@ def _columns(judgement: Judgement) -> _Columns:
     return _Columns(posted, fixed, nullable, given, texts)
 
 
-def _transfers(columns: _Columns, book: int) -> bytes:
+def _transfers(columns: _Columns, book: int) -> NDArray[np.void] | list[bytes]:
+    # One array where all rows have the same shape, else row by row.
     fixed, nullable, given, texts = (
         columns.fixed | {"book_id": book},
         columns.nullable,
@@ -241,13 +251,30 @@ def _transfers(columns: _Columns, book: int) -> bytes:
     rows: list[bytes] = [b""] * count
     for one in np.unique(shape):
         where = np.flatnonzero(shape == one)
-        block = _rows(fixed, nullable, tuple(given[where[0]].tolist()), where, len(where), False)
+        block = _rows(fixed, nullable, tuple(given[where[0]].tolist()), where, len(where), False).tobytes()
         width = len(block) // len(where)
         for nth, i in enumerate(where.tolist()):
             rows[i] = block[nth * width : (nth + 1) * width]
     if tails is None:
-        return empty_tail.join(rows) + empty_tail
-    return b"".join([part for pair in zip(rows, tails, strict=True) for part in pair])
+        return [row + empty_tail for row in rows]
+    return [row + tail for row, tail in zip(rows, tails, strict=True)]
+
+
+def _joined(parts: NDArray[np.void] | list[bytes]) -> bytes:
+    return b"".join(parts) if isinstance(parts, list) else parts.tobytes()
+
+
+def _leaves(parts: NDArray[np.void] | list[bytes], salt: bytes, count: int) -> bytes:
+    if isinstance(parts, list):
+        return batches.leaves(parts, salt, count)
+    # Laid out at once: what is left for each row is its hash.
+    width = parts.dtype.itemsize
+    blinds = np.frombuffer(batches.blinds(salt, count), np.uint8)
+    laid_out = np.empty((count, 1 + batches.BLIND_BYTES + width), np.uint8)
+    laid_out[:, 0] = 0
+    laid_out[:, 1 : 1 + batches.BLIND_BYTES] = blinds.reshape(count, batches.BLIND_BYTES)
+    laid_out[:, 1 + batches.BLIND_BYTES :] = parts.view(np.uint8).reshape(count, width)
+    return batches.leaves_of_width(laid_out.tobytes(), laid_out.shape[1])
 
 
 def _rows(
@@ -257,7 +284,7 @@ def _rows(
     where: NDArray[np.int64] | slice,
     count: int,
     with_empty_texts: bool,
-) -> bytes:
+) -> NDArray[np.void]:
     """The rows at `where`, which all have the same columns given."""
     rows = np.repeat(_shape(given, with_empty_texts), count)
     for name, _kind in _FIXED:
@@ -266,7 +293,7 @@ def _rows(
     for (name, _kind), is_given in zip(_NULLABLE, given, strict=True):
         if is_given:
             rows[name] = nullable[name][where]
-    return rows.tobytes()
+    return rows
 
 
 @functools.cache

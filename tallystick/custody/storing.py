@@ -28,8 +28,8 @@ STOPS = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, pg.InsufficientPri
 
 _HEAD_MOVED = "TS001"
 
-# The parameters of `custody_store`: five of the head, one the time, one for each column, six of the event.
-_STORE = f"select custody_store({', '.join(['%s'] * 41)})"
+# The parameters of `custody_store`: five of the head, one the time, one for each column, eight of the event.
+_STORE = f"select custody_store({', '.join(['%s'] * 43)})"
 _REFUSALS = (
     "insert into custody_transfer_refusal (book_id, transfer_id, code, content, request, at, actor) "
     "values (%s, %s, %s, %s, %s, %s, %s)"

@@ -13,7 +13,7 @@ create function custody_store(
     entry_debits_pending bigint[], entry_credits_pending bigint[],
     use_authorisations bigint[], use_numbers int[], use_positions bigint[], use_sums bigint[],
     event_kind text, event_at timestamptz, event_actor text, event_commitment bytea, event_salt bytea,
-    event_payload text
+    event_payload text, event_root bytea, event_leaves bytea
 ) returns void
     language plpgsql volatile set plan_cache_mode = force_generic_plan set enable_seqscan = off as
 $$
@@ -49,6 +49,7 @@ begin
         from unnest(use_authorisations, use_numbers, use_positions, use_sums)
             as u (authorisation, use, position, used);
     end if;
-    perform evidence_append(event_kind, event_at, event_actor, event_commitment, event_salt, event_payload);
+    perform evidence_append(event_kind, event_at, event_actor, event_commitment, event_salt, event_payload,
+        event_root, event_leaves);
 end
 $$;

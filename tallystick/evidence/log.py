@@ -17,7 +17,7 @@ from django.db import connections
 
 from tallystick.core import chance
 from tallystick.core.db import Db
-from tallystick.evidence import canonical
+from tallystick.evidence import batches, canonical
 from tallystick.evidence.models import Outbox
 
 EventId = NewType("EventId", int)
@@ -56,13 +56,16 @@ class Row:
     commitment: bytes
     salt: bytes
     payload: str
+    leaves: bytes | None = None
+    root: bytes | None = None
 
-    def parameters(self) -> tuple[str, datetime, str, bytes, bytes, str]:
+    def parameters(self) -> tuple[str, datetime, str, bytes, bytes, str, bytes | None, bytes | None]:
         """In the order `insert_sql` names them."""
-        return (self.kind, self.at, self.actor, self.commitment, self.salt, self.payload)
+        told = (self.kind, self.at, self.actor, self.commitment, self.salt, self.payload)
+        return (*told, self.root, self.leaves)
 
 
-_INSERT = "select evidence_append(%s, %s, %s, %s, %s, %s)"
+_INSERT = "select evidence_append(%s, %s, %s, %s, %s, %s, %s, %s)"
 
 # Rows keep their order: identities are drawn as the sorted input is read.
 _INSERT_MANY = """
@@ -82,12 +85,25 @@ select event_id from written order by event_id
 """
 
 
-def row(kind: str, payload: canonical.Payload, *, actor: str, at: datetime, salt: bytes | None = None) -> Row:
-    """The row for an event: for code that writes through psycopg itself, with `insert_sql`."""
+def row(
+    kind: str,
+    payload: canonical.Payload,
+    *,
+    actor: str,
+    at: datetime,
+    salt: bytes | None = None,
+    leaves: bytes | None = None,
+) -> Row:
+    """The row for an event: for code that writes through psycopg itself, with `insert_sql`.
+
+    leaves: where it is of many things, their leaf hashes (`batches`), blinded from this salt.
+    """
     assert at.tzinfo is not None, "an event's time names its zone"
+    assert leaves is None or salt is not None, "leaves are blinded from the event's salt"
     salt = chance.salt() if salt is None else salt
     text = canonical.text(payload)
-    return Row(kind, at, actor, canonical.commitment(text, salt), salt, text)
+    root = batches.root(leaves) if leaves else None
+    return Row(kind, at, actor, canonical.commitment(text, salt), salt, text, leaves or None, root)
 
 
 def insert_sql() -> str:
@@ -151,7 +167,8 @@ def append_many(db: Db, rows: Iterable[Row]) -> list[EventId]:
     # The statement finds a payload's event again by its commitment.
     assert len({each.commitment for each in written}) == len(written), "a salt was given twice"
     _in_transaction(db)
-    columns = [list(column) for column in zip(*(each.parameters() for each in written), strict=True)]
+    assert all(each.root is None for each in written), "an event of many things is written by itself"
+    columns = [list(column) for column in zip(*(each.parameters()[:6] for each in written), strict=True)]
     # Bound by the server, in binary: an array of JSON as text has its quotes escaped one by one, which
     # takes longer than writing it.
     with psycopg.Cursor(connections[db].connection) as cursor:

@@ -7,6 +7,18 @@ and nobody may update or delete (migration 0001 says so to PostgreSQL).
 from django.db import models
 from django.db.models.functions import Now
 
+from tallystick.evidence.log_models import (
+    Checkpoint,
+    Cosignature,
+    Key,
+    KeyChange,
+    Log,
+    LogEntry,
+    Tile,
+)
+
+__all__ = ["Checkpoint", "Cosignature", "Key", "KeyChange", "Log", "LogEntry", "Outbox", "Payload", "Tile"]
+
 
 class Outbox(models.Model):
     """One thing that happened. Holds no personal data: what is personal is in the payload."""
@@ -21,6 +33,12 @@ class Outbox(models.Model):
     commitment = models.BinaryField(
         db_comment="SHA-256('evid/payload/v1' 0x00 || salt || payload): stands when the payload is erased"
     )
+    root = models.BinaryField(
+        null=True, db_comment="the Merkle root over `leaves` (RFC 6962), where the event is of many things"
+    )
+    leaves = models.BinaryField(
+        null=True, db_comment="the leaf hashes of those things, 32 bytes each, in their order"
+    )
 
     class Meta:
         db_table = "evidence_outbox"
@@ -30,6 +48,11 @@ class Outbox(models.Model):
                 condition=models.Q(kind__regex=r"^[a-z]+\.[a-z][a-z_]*$"), name="evidence_outbox_kind_form"
             ),
             models.CheckConstraint(condition=~models.Q(actor=""), name="evidence_outbox_actor_named"),
+            models.CheckConstraint(
+                condition=models.Q(root__isnull=True, leaves__isnull=True)
+                | models.Q(root__isnull=False, leaves__isnull=False),
+                name="evidence_outbox_root_over_leaves",
+            ),
         )
         indexes = (
             models.Index(fields=["kind", "id"], name="evidence_outbox_kind"),

@@ -138,7 +138,7 @@ def test_django_gets_the_urls_options_and_the_roles_password(theirs):
     assert (writer["HOST"], writer["PORT"], writer["NAME"]) == ("127.0.0.1", str(theirs.port), "tallystick")
     assert writer["OPTIONS"]["sslmode"] == "prefer"
     assert writer["PASSWORD"] not in ("", PASSWORD)
-    assert len({settings["PASSWORD"] for settings in aliases.values()}) == 4
+    assert len({settings["PASSWORD"] for settings in aliases.values()}) == 5
 
 
 def test_a_process_can_be_given_one_role_only(emptied):

@@ -20,6 +20,7 @@ def test_each_alias_is_its_own_role_on_one_database(ledger_database):
     assert seen == {
         "default": ("tallystick_app", name),
         "writer": ("tallystick_ledger_writer", name),
+        "sequencer": ("tallystick_sequencer", name),
         "owner": ("tallystick_owner", name),
         "auditor": ("tallystick_auditor", name),
     }

@@ -51,6 +51,7 @@ def test_settings_are_read_without_starting_a_server():
         assert {alias: settings["USER"] for alias, settings in aliases.items()} == {
             "default": "tallystick_app",
             "writer": "tallystick_ledger_writer",
+            "sequencer": "tallystick_sequencer",
             "owner": "tallystick_owner",
             "auditor": "tallystick_auditor",
         }
@@ -233,7 +234,7 @@ def test_roles_may_log_in_and_nothing_more(house):
     assert rows == sorted((str(role), True, False) for role in Role)
 
 
-@pytest.mark.parametrize("role", [Role.APP, Role.WRITER, Role.AUDITOR])
+@pytest.mark.parametrize("role", [Role.APP, Role.WRITER, Role.SEQUENCER, Role.AUDITOR])
 @pytest.mark.parametrize(
     "statement",
     [

@@ -1,6 +1,6 @@
 """PostgreSQL, embedded or the user's own: started, adopted, provisioned, stopped.
 
-Promises: one call (`ensure`) makes a database ready with its four roles, from nothing or from whatever
+Promises: one call (`ensure`) makes a database ready with its five roles, from nothing or from whatever
 runs; an acknowledged commit survives any kill; nobody reaches the data but users of this machine whom
 the kernel vouches for; nothing here starts a server because settings were imported (`databases`, `home`).
 """

@@ -31,10 +31,11 @@ SOCKET_PATH_MAX = 107  # sun_path of unix(7), less its closing zero
 
 
 class Role(StrEnum):
-    """The four roles, by what they may do. Values are the names in PostgreSQL."""
+    """The five roles, by what they may do. Values are the names in PostgreSQL."""
 
     APP = "tallystick_app"
     WRITER = "tallystick_ledger_writer"
+    SEQUENCER = "tallystick_sequencer"
     OWNER = "tallystick_owner"
     AUDITOR = "tallystick_auditor"
 
@@ -42,6 +43,7 @@ class Role(StrEnum):
 ALIASES: Mapping[str, Role] = {
     "default": Role.APP,
     "writer": Role.WRITER,
+    "sequencer": Role.SEQUENCER,
     "owner": Role.OWNER,
     "auditor": Role.AUDITOR,
 }
@@ -50,6 +52,7 @@ ALIASES: Mapping[str, Role] = {
 URL_SETTINGS: Mapping[Role, str] = {
     Role.APP: "TALLYSTICK_DATABASE_URL_APP",
     Role.WRITER: "TALLYSTICK_DATABASE_URL_WRITER",
+    Role.SEQUENCER: "TALLYSTICK_DATABASE_URL_SEQUENCER",
     Role.OWNER: "TALLYSTICK_DATABASE_URL_OWNER",
     Role.AUDITOR: "TALLYSTICK_DATABASE_URL_AUDITOR",
 }
@@ -162,10 +165,10 @@ def parsed(environ: Mapping[str, str], setting: str) -> dict[str, str]:
 
 
 def databases(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Django's DATABASES: one database, four aliases, four roles. Starts nothing.
+    """Django's DATABASES: one database, five aliases, five roles. Starts nothing.
 
     `default` takes connections from psycopg's pool (four times the requests a second of one connection
-    each). `writer` keeps its one connection. TEST/MIRROR tells Django's own test runner that the four
+    each). `writer` keeps its one connection. TEST/MIRROR tells Django's own test runner that the five
     are one database; each keeps its role.
     """
     return {alias: _alias(environ, alias, role) for alias, role in ALIASES.items()}

@@ -1,4 +1,4 @@
-"""The four roles and the database: created when absent, checked when present, never more than needed.
+"""The five roles and the database: created when absent, checked when present, never more than needed.
 
 Table rights come by migrations. Here every role may connect and look into the schema; only the owner
 may create in it.
@@ -15,7 +15,7 @@ from tallystick.core.postgres import errors, place
 from tallystick.core.postgres.place import Role
 
 OLDEST_MAJOR = 17
-USERS = (Role.APP, Role.WRITER, Role.AUDITOR)
+USERS = (Role.APP, Role.WRITER, Role.SEQUENCER, Role.AUDITOR)
 
 EXCESS = """
     select rolname, concat_ws(', ',
@@ -37,7 +37,7 @@ def check_version(connection: psycopg.Connection, setting: str) -> str:
 
 
 def roles(connection: psycopg.Connection, environ: Mapping[str, str], setting: str) -> None:
-    """The four roles exist, may log in, and may nothing else."""
+    """The five roles exist, may log in, and may nothing else."""
     found: dict[str, str] = dict(connection.execute(EXCESS, ([str(role) for role in Role],)).fetchall())
     for role in Role:
         if role not in found:
@@ -85,7 +85,7 @@ def database(connection: psycopg.Connection, name: str) -> None:
 
 
 def admit(connection: psycopg.Connection, name: str) -> None:
-    """Who may connect to a database: its owner and the three users, nobody else."""
+    """Who may connect to a database: its owner and the four users, nobody else."""
     database_name = sql.Identifier(name)
     _try(connection, "revoke all on database {} from public", database_name)
     for role in USERS:
