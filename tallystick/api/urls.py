@@ -35,6 +35,7 @@ from tallystick.api import (
     problems,
     reference,
     safeguarding,
+    suspense,
     tracing,
     transfers,
     workbench,
@@ -89,6 +90,7 @@ for _noun in (
     payouts,
     safeguarding,
     workbench,
+    suspense,
 ):
     api.add_router("", _noun.router)
 

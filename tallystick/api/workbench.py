@@ -12,12 +12,11 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from tallystick.api import door, words
 from tallystick.core.db import APP
-from tallystick.custody import accounts, books, errors
+from tallystick.custody import accounts, books, errors, numbers
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.workbench import cases, checklist, closing, fixes, matches
 from tallystick.custody.workbench_models import CaseStatus
 from tallystick.identity import access, approvals
-from tallystick.identity import errors as identity
 
 router = Router(tags=["Workbench"])
 
@@ -26,6 +25,7 @@ KindName = Literal[
 ]
 StateName = Literal["open", "in_progress", "resolved"]
 CaseId = Annotated[str, Field(pattern="^brk_[0-9]{1,18}$", examples=["brk_17"])]
+MatchId = Annotated[str, Field(pattern="^mat_[0-9]{1,18}$", examples=["mat_3"])]
 LineKey = Annotated[str, Field(pattern="^(line|position):[0-9]{1,18}$", examples=["line:12", "position:34"])]
 Whole = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(words._number)]
 Note = Annotated[str, Field(min_length=1, max_length=cases.NOTE_MAX, pattern=r"^[^\x00]*\S[^\x00]*$")]
@@ -128,6 +128,36 @@ class NewMatch(words.Body):
     reason: words.Reason
 
 
+class HandMatch(BaseModel):
+    """A match by hand, as two people made it; and how it ended, if it did."""
+
+    match: MatchId
+    bank_account: words.AccountId
+    lines: list[LineKey]
+    amount_minor: int = Field(description="the bank's side")
+    write_off_minor: int
+    write_off_transfer: str | None
+    reason: str
+    proposed_by: str
+    approved_by: str
+    at: datetime
+    undone_by: list[str] | None = Field(description="who proposed and who approved its end; null: it stands")
+    undone_at: datetime | None
+    undone_reason: str
+
+
+class HandMatches(BaseModel):
+    """Matches by hand, the newest first."""
+
+    matches: list[HandMatch]
+
+
+class Reasoned(words.Body):
+    """Why something is taken back."""
+
+    reason: words.Reason
+
+
 class Check(BaseModel):
     """One check of a day."""
 
@@ -145,7 +175,7 @@ class Day(BaseModel):
     is_closed: bool
     position_from: int
     position_to: int
-    sha256: str = Field(description="over the day's transfers, in order")
+    sha256: str = Field(description="over the day's transfers, in order; empty until one person has signed")
     calendar: str
     cut_off_at: datetime
     rolled: int
@@ -216,9 +246,44 @@ def propose_match(request: HttpRequest, book: words.BookNumber, payload: NewMatc
 def approve_match(request: HttpRequest, book: words.BookNumber, approval: words.ApprovalId) -> object:
     actor = door.actor(request)
     access.require(APP, actor, "custody.approve_match")
-    number = _approval(book, approval)
-    matches.approve(APP, number, actor=actor, now=timezone.now())
+    found = approvals.about(APP, words.approval(approval), {matches.MATCH}, book=book)
+    matches.approve(APP, found.id, actor=actor, now=timezone.now())
     return {"approval": approval}
+
+
+@router.get("/books/{book}/matches", response=HandMatches, summary="Matches by hand")
+def list_matches(request: HttpRequest, book: words.BookNumber, query: Query[words.Page]) -> object:
+    access.require(APP, door.actor(request), "custody.read_statements")
+    books.book(APP, book)
+    return {"matches": [_match(each) for each in matches.of_book(APP, book, limit=query.limit)]}
+
+
+@router.post(
+    "/books/{book}/matches/{match}/undo", response={201: words.Proposed}, summary="Propose to undo a match"
+)
+def propose_undoing(
+    request: HttpRequest, book: words.BookNumber, match: MatchId, payload: Reasoned
+) -> object:
+    actor = door.actor(request)
+    access.require(APP, actor, "custody.propose_match")
+    if matches.match(APP, match).book != book:
+        raise errors.ManualMatchUnknown(match=match)
+    made = matches.propose_undoing(APP, match, payload.reason, actor=actor, now=timezone.now())
+    return Status(201, {"approval": approvals.reference(made)})
+
+
+@router.post(
+    "/books/{book}/matches/{match}/undo/{approval}/approve",
+    response=HandMatch,
+    summary="Undo a match, as the second person",
+)
+def approve_undoing(
+    request: HttpRequest, book: words.BookNumber, match: MatchId, approval: words.ApprovalId
+) -> object:
+    actor = door.actor(request)
+    access.require(APP, actor, "custody.approve_match")
+    found = approvals.about(APP, words.approval(approval), {matches.UNDO}, book=book, match=match)
+    return _match(matches.undo(APP, found.id, actor=actor, now=timezone.now()))
 
 
 @router.get("/books/{book}/days/{day}", response=Day, summary="A day of a book: closed, or as it stands")
@@ -242,7 +307,34 @@ def close_day(
 ) -> object:
     actor = door.actor(request)
     access.require(APP, actor, "custody.sign_close")
-    closing.sign(APP, _approval(book, approval), actor=actor, now=timezone.now())
+    found = approvals.about(APP, words.approval(approval), {closing.CLOSE}, book=book, day=day.isoformat())
+    closing.sign(APP, found.id, actor=actor, now=timezone.now())
+    return _day(book, day)
+
+
+@router.post(
+    "/books/{book}/days/{day}/prepare-reopening",
+    response={201: words.Proposed},
+    summary="Propose to open the last closed day again",
+)
+def prepare_reopening(
+    request: HttpRequest, book: words.BookNumber, day: words.Day, payload: Reasoned
+) -> object:
+    actor, now = door.actor(request), timezone.now()
+    made = closing.prepare_reopening(APP, book, day, reason=payload.reason, actor=actor, now=now)
+    return Status(201, {"approval": approvals.reference(made)})
+
+
+@router.post(
+    "/books/{book}/days/{day}/reopen/{approval}", response=Day, summary="Open a day again, as the second"
+)
+def reopen_day(
+    request: HttpRequest, book: words.BookNumber, day: words.Day, approval: words.ApprovalId
+) -> object:
+    actor = door.actor(request)
+    access.require(APP, actor, "custody.sign_close")
+    found = approvals.about(APP, words.approval(approval), {closing.REOPEN}, book=book, day=day.isoformat())
+    closing.reopen(APP, found.id, actor=actor, now=timezone.now())
     return _day(book, day)
 
 
@@ -251,13 +343,6 @@ def _of(book: int, case: str) -> cases.Case:
     if found.book != book:
         raise errors.CaseUnknown(case=case)
     return found
-
-
-def _approval(book: int, text: str) -> int:
-    found = approvals.approval(APP, words.approval(text))
-    if found.book != book:
-        raise identity.ApprovalUnknown(approval=text)
-    return found.id
 
 
 def _case(found: cases.Case, bank: accounts.Account) -> dict[str, object]:
@@ -276,7 +361,29 @@ def _case(found: cases.Case, bank: accounts.Account) -> dict[str, object]:
     }
 
 
+def _match(found: matches.Match) -> dict[str, object]:
+    return {
+        "match": found.id,
+        "bank_account": numbers.account_text(found.bank_account),
+        "lines": [
+            *(f"line:{each}" for each in found.statement_lines),
+            *(f"position:{each}" for each in found.positions),
+        ],
+        "amount_minor": found.amount_minor,
+        "write_off_minor": found.write_off_minor,
+        "write_off_transfer": found.write_off_transfer,
+        "reason": found.reason,
+        "proposed_by": found.proposed_by,
+        "approved_by": found.approved_by,
+        "at": found.at,
+        "undone_by": None if found.undone_by is None else list(found.undone_by),
+        "undone_at": found.undone_at,
+        "undone_reason": found.undone_reason,
+    }
+
+
 def _whole(found: cases.Case) -> dict[str, object]:
+    known = fixes.facts(APP, found)
     fix = [
         {
             "id": each.request.id,
@@ -291,7 +398,7 @@ def _whole(found: cases.Case) -> dict[str, object]:
             "permission": each.permission,
             "is_posted": each.is_posted,
         }
-        for each in fixes.proposed(APP, found)
+        for each in fixes.proposed(APP, found, known)
     ]
     steps = [
         {
@@ -305,7 +412,7 @@ def _whole(found: cases.Case) -> dict[str, object]:
             "at": each.at,
             "actor": each.actor,
         }
-        for each in cases.steps(APP, found.id)
+        for each in known.steps
     ]
     return {**_case(found, cases.bank(APP, found)), "fix": fix, "steps": steps}
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -165,6 +165,21 @@ def of_kind(db: Db, approval_id: int, kind: str) -> Approval:
     found = approval(db, approval_id)
     if found.kind != kind:
         raise errors.ProposalOfOtherKind(approval=found.reference)
+    return found
+
+
+def about(
+    db: Db, approval_id: int, kinds: Collection[str], *, book: int, **state: canonical.Value
+) -> Approval:
+    """The proposal of this number, decided where only those of these kinds are, about this book and this state.
+
+    So that what is decided is what the address names. Raises `errors.ApprovalUnknown` or `ProposalOfOtherKind`.
+    """
+    found = approval(db, approval_id)
+    if found.kind not in kinds:
+        raise errors.ProposalOfOtherKind(approval=found.reference)
+    if found.book != book or any(found.state.get(name) != value for name, value in state.items()):
+        raise errors.ApprovalUnknown(approval=found.reference)
     return found
 
 

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import HttpRequest
 
+from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
+from tallystick.custody import numbers
+from tallystick.evidence import canonical
+from tallystick.identity import approvals
+from tallystick.identity.approvals import Approval
 from tallystick.identity.errors import AccessDenied
 
 
@@ -22,3 +27,9 @@ def tried(request: HttpRequest, action: Callable[[], object], done: str) -> bool
         return False
     messages.success(request, done)
     return True
+
+
+def proposal(request: HttpRequest, book: int, *kinds: str, **about: canonical.Value) -> Approval:
+    """The proposal a form decides on, if it is one of its page's: of these kinds, of the book and about this."""
+    number = numbers.row_number(request.POST.get("approval", ""), "apr_")
+    return approvals.about(APP, number or 0, kinds, book=book, **about)

@@ -202,8 +202,7 @@ def receipt_page(request: HttpRequest, book: int, position: int) -> HttpResponse
         "account": accounts.account(APP, receipt.suspense_account),
         "line": owners.line(APP, receipt.statement_line) if receipt.statement_line else None,
         "candidates": [
-            (each, workbench_words.because(each.reasons))
-            for each in receipts.candidates(APP, receipt)
+            (each, workbench_words.because(each.reasons)) for each in receipts.candidates(APP, receipt)
         ],
         "steps": [(each, workbench_words.RECEIPT_ACTS[each.act]) for each in steps],
         "is_settled": any(each.settles for each in steps),

@@ -29,7 +29,7 @@ from tallystick.identity.access import Actor
 from tallystick.identity.approvals import Approval
 from tallystick.identity.errors import AccessDenied
 from tallystick.web import asking, words, workbench_words
-from tallystick.web.acting import tried
+from tallystick.web.acting import proposal, tried
 from tallystick.web.session import actor
 
 PAGE = 100
@@ -99,7 +99,7 @@ def workbench(request: HttpRequest, book: int) -> HttpResponse:
         "first": asking.query(request, after=None) if skipped else "",
         "next": asking.query(request, after=skipped + PAGE) if len(listed) > PAGE else "",
         "waiting": len(matches.proposals(APP, book)),
-        "suspense": len(receipts.receipts(APP, book)),
+        "suspense": receipts.count(APP, book),
         "trail": [(found.name, reverse("overview", args=[book])), (_("Workbench"), "")],
     }
     return render(request, "workbench/list.html", context)
@@ -111,23 +111,23 @@ def case_page(request: HttpRequest, book: int, case_id: str) -> HttpResponse:
     access.require(APP, who, "custody.read_statements")
     found = books.book(APP, book)
     case = _case(book, case_id)
-    difference = cases.difference(APP, case)
+    known = fixes.facts(APP, case)
     days = book_days.days(APP, book)
-    line = None if difference.statement_line is None else owners.line(APP, difference.statement_line)
+    line = known.line
     context = {
         "book": found,
         "case": case,
         "bank": cases.bank(APP, case),
-        "difference": difference,
+        "difference": known.difference,
         "kind": words.BREAKS[case.kind],
         "status": _status(case.status),
         "age": days.age(case.day, days.business_date(timezone.now())),
         "line": line,
         "candidates": _candidates(line) if line is not None and line.amount_minor > 0 else [],
-        "proposals": _proposals(case, who),
+        "proposals": _proposals(case, known, who),
         "steps": [
             (each, workbench_words.ACTS[each.act], words.BREAKS[each.kind][0], _noted(each.act, each.note))
-            for each in cases.steps(APP, case.id)
+            for each in known.steps
         ],
         "may_explain": access.allowed(who, "custody.explain_break") and not case.is_resolved,
         "may_note": access.allowed(who, "custody.explain_break"),
@@ -207,10 +207,9 @@ def match_by_hand(request: HttpRequest, book: int) -> HttpResponse:
         case "approve":
             _decide(request, book, who, now)
         case "reject":
-            number = _approval(given.get("approval", ""))
             tried(
                 request,
-                lambda: approvals.reject(APP, number, reason=reason, actor=who, now=now),
+                lambda: approvals.reject(APP, _asked(request, book).id, reason=reason, actor=who, now=now),
                 _("Turned down."),
             )
     return redirect(f"{reverse('match-by-hand', args=[book])}?account={bank.text}")
@@ -219,14 +218,18 @@ def match_by_hand(request: HttpRequest, book: int) -> HttpResponse:
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _asked(request: HttpRequest, book: int) -> Approval:
+    return proposal(request, book, matches.MATCH, matches.UNDO)
+
+
 def _decide(request: HttpRequest, book: int, who: Actor, now: dt.datetime) -> None:
-    number = _approval(request.POST.get("approval", ""))
-    if approvals.approval(APP, number).kind == matches.UNDO:
+    found = _asked(request, book)
+    if found.kind == matches.UNDO:
         undone = _("Undone: the next reconciliation judges its lines afresh.")
-        tried(request, lambda: matches.undo(APP, number, actor=who, now=now), undone)
+        tried(request, lambda: matches.undo(APP, found.id, actor=who, now=now), undone)
     else:
         matched = _("Matched: the next reconciliation honours it.")
-        tried(request, lambda: matches.approve(APP, number, actor=who, now=now), matched)
+        tried(request, lambda: matches.approve(APP, found.id, actor=who, now=now), matched)
 
 
 def _post_fix(request: HttpRequest, case: Case, who: Actor, now: dt.datetime) -> None:
@@ -318,14 +321,11 @@ def _case(book: int, case_id: str) -> Case:
 
 
 def _candidates(line: owners.Line) -> list[tuple[owners.Candidate, str]]:
-    return [
-        (each, " · ".join(str(workbench_words.REASONS[reason]) for reason in each.reasons))
-        for each in owners.candidates(APP, line)
-    ]
+    return [(each, workbench_words.because(each.reasons)) for each in owners.candidates(APP, line)]
 
 
-def _proposals(case: Case, who: Actor) -> list[Proposal]:
-    found = fixes.proposed(APP, case)
+def _proposals(case: Case, known: fixes.Facts, who: Actor) -> list[Proposal]:
+    found = fixes.proposed(APP, case, known)
     upcoming = next((each for each in found if not each.is_posted), None)
     return [
         Proposal(
@@ -369,8 +369,3 @@ def _is_of(found: Approval, bank: Account | None) -> bool:
     if found.kind == matches.UNDO:
         return matches.match(APP, found.subject).bank_account == bank.number
     return found.state.get("bank_account") == bank.text
-
-
-def _approval(text: str) -> int:
-    digits = text.removeprefix("apr_")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -96,3 +96,8 @@ DAY_STATES: Mapping[str, tuple[Word, str]] = {
 }
 
 DAY_ACTS: Mapping[str, Word] = {DayAct.CLOSED: _("Closed"), DayAct.REOPENED: _("Opened again")}
+
+
+def because(reasons: Iterable[Reason]) -> str:
+    """What speaks for an owner, in one line."""
+    return " · ".join(str(REASONS[reason]) for reason in reasons)

@@ -127,7 +127,17 @@ MATRIX: dict[str, tuple[str, object]] = {
         "O", {"bank_account": "%BANK%", "lines": ["line:999998", "line:999999"], "reason": "r"}
     ),
     "POST /books/{book}/matches/{approval}/approve": ("P", {}),
+    "GET /books/{book}/matches": (READERS, None),
+    "POST /books/{book}/matches/{match}/undo": ("O", {"reason": "r"}),
+    "POST /books/{book}/matches/{match}/undo/{approval}/approve": ("P", {}),
+    "GET /books/{book}/suspense": (READERS, None),
+    "GET /books/{book}/suspense/{position}": (READERS, None),
+    "POST /books/{book}/suspense/{position}/trace": ("O", {"account": "%WANG%", "note": "n"}),
+    "POST /books/{book}/suspense/{position}/return": ("O", {"reason": "r"}),
+    "POST /books/{book}/suspense/{position}/return/{approval}/approve": ("P", {}),
     "GET /books/{book}/days/{day}": (READERS, None),
+    "POST /books/{book}/days/{day}/prepare-reopening": ("O", {"reason": "r"}),
+    "POST /books/{book}/days/{day}/reopen/{approval}": ("P", {}),
     "POST /books/{book}/days/{day}/prepare": ("O", {}),
     "POST /books/{book}/days/{day}/close/{approval}": ("P", {}),
     "GET /books/{book}/safeguarding-proofs": (READERS, None),
@@ -168,7 +178,7 @@ def ask(
     names = {
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
         "quote": "quo_1", "payout": "pay_999999", "approval": "apr_999999",
-        "case": "brk_999999", "day": "2026-02-27", "proof": "sgp_999999",
+        "match": "mat_999999", "case": "brk_999999", "day": "2026-02-27", "proof": "sgp_999999",
     }  # fmt: skip
     path = re.sub(r"{([a-z]+)}", lambda found: names[found[1]], place)[1:]
     sent = MATRIX[operation][1]

@@ -175,6 +175,20 @@ def test_a_day_is_closed_from_its_page(cast):
     assert 'value="sign"' not in page(operations, path)
     approval = re.search(r'name="approval" value="(apr_\d+)"', page(approver, path))
     assert approval is not None
+    # Under another day's address, and on the page of another kind, nothing is decided.
+    for wrong, act in ((f"{later}act", "sign"), (f"{BASE}/workbench/suspense/1/act", "reject")):
+        approver.post(wrong, {"act": act, "approval": approval[1], "note": "no"})
+    account = numbers.account_text(cast.bank)
+    told(
+        approver,
+        f"{BASE}/workbench/match/act",
+        act="reject",
+        account=account,
+        approval=approval[1],
+        reason="no",
+    )
+    assert closing.last_closed(APP, seed.BOOK) is None
+    assert [each.reference for each in closing.proposals(APP, seed.BOOK, day)] == [approval[1]]
     assert "The day is closed." in told(approver, f"{path}act", act="sign", approval=approval[1])
     assert f"{day}"[:7] in page(operations, f"{BASE}/close/?month={day:%Y-%m}")
     closed = closing.last_closed(APP, seed.BOOK)

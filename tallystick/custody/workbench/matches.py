@@ -151,6 +151,11 @@ def matches(db: Db, bank_account: int, *, limit: int = 100) -> Sequence[Match]:
     return _matches(db, "m.bank_account_id = %s", [bank_account], limit)
 
 
+def of_book(db: Db, book: int, *, limit: int = 100) -> Sequence[Match]:
+    """The matches by hand of a book, those that were undone too, the newest first."""
+    return _matches(db, "m.book_id = %s", [book], limit)
+
+
 def proposals(db: Db, book: int) -> Sequence[Approval]:
     """Matches and undoings of a book that wait for the second person."""
     return [each for kind in (MATCH, UNDO) for each in approvals.pending(db, kind=kind, book=book)]
