@@ -4,7 +4,7 @@ The first is a fault of the caller, never of a user. The rest say why something 
 evidence is not believed: they are told to whoever checks it.
 """
 
-from tallystick.core.errors import Refusal
+from tallystick.core.errors import Absence, Refusal
 
 
 class NotCanonical(ValueError):
@@ -32,6 +32,33 @@ class SignatureWrong(Refusal):
 
 class SignatureMissing(Refusal):
     """Nobody who was expected to sign this did: {names}."""
+
+
+# ── of the logs of this installation ──────────────────────────────────────────────────────────────────────
+
+
+class LogUnopened(Absence):
+    """The logs of this installation are not open yet: `tallystick evidence open` opens them."""
+
+
+class KeyUnsealable(Refusal):
+    """A key of {origin} cannot be opened: it was sealed under another secret (TALLYSTICK_SECRET_KEY)."""
+
+
+class LogDamaged(Refusal):
+    """What is stored of {origin} no longer leads to its checkpoint of {size} entries; `tallystick evidence fsck` says what."""
+
+
+class CheckpointUnknown(Absence):
+    """There is no checkpoint of {size} entries."""
+
+
+class EntryUnknown(Absence):
+    """There is no entry {index} in a log of {size} entries."""
+
+
+class NotSealedYet(Absence):
+    """This is not sealed yet: it will be within seconds. Ask again."""
 
 
 # ── of checkpoints and policies ───────────────────────────────────────────────────────────────────────────
@@ -102,3 +129,136 @@ class OldRootDiffers(ProofRefused):
 
 class RootDiffers(ProofRefused):
     """The proof leads to another root than the signed one: entry, place or proof was changed."""
+
+
+# ── of proofs of liabilities, in the order in which they are checked ──────────────────────────────────────
+
+
+class LiabilityProofRefused(Refusal):
+    """The proof of liabilities does not hold."""
+
+
+class LiabilityProofMalformed(LiabilityProofRefused):
+    """This is not a proof of liabilities: {reason}."""
+
+
+class ProfileUnknown(LiabilityProofRefused):
+    """The proof is made by rules that are not known here: {profile}."""
+
+
+class TreeShapeWrong(LiabilityProofRefused):
+    """{customers} accounts in {fragments} parts make {leaves} leaves and {height} levels; the proof says otherwise."""
+
+
+class AnotherTree(LiabilityProofRefused):
+    """The proof is of another tree than the published one: of another day, or of a tree made for you alone."""
+
+
+class AccountDiffers(LiabilityProofRefused):
+    """The proof is of another account than yours: the same leaf may have been shown to somebody else too."""
+
+
+class FragmentsIncomplete(LiabilityProofRefused):
+    """A balance has {needed} parts, each at a place of its own; the proof shows {given}."""
+
+
+class AmountNegative(LiabilityProofRefused):
+    """The proof holds a negative amount ({amount}): that would hide what others are owed."""
+
+
+class IndexOutsideLeaves(LiabilityProofRefused):
+    """There is no leaf {index} in a tree of {leaves}."""
+
+
+class PathLengthWrong(LiabilityProofRefused):
+    """The path has {given} levels and needs {needed}: some were taken away or added."""
+
+
+class SumTooLarge(LiabilityProofRefused):
+    """A sum at level {level} is larger than any can be: it was made to run over."""
+
+
+class PaddingAltered(LiabilityProofRefused):
+    """What fills the tree up at level {level} is not empty, as it must be."""
+
+
+class ChildrenSwapped(LiabilityProofRefused):
+    """Left and right were exchanged at level {level}: the leaf is not where the proof says."""
+
+
+class SumsNotBound(LiabilityProofRefused):
+    """The tree hashes the sum of two children and not each one's own: a part of it can count for less than it holds."""
+
+
+class LiabilitiesRootDiffers(LiabilityProofRefused):
+    """The proof leads to another root than the published one: account, amount, place or path was changed."""
+
+
+class TotalDiffers(LiabilityProofRefused):
+    """The published total is {total}, and the tree comes to {sum}."""
+
+
+class BalanceDiffers(LiabilityProofRefused):
+    """The proof counts {counted} as owed to you, not {balance}."""
+
+
+# ── of snapshots and the trees made of them ───────────────────────────────────────────────────────────────
+
+
+class SnapshotMalformed(Refusal):
+    """This is not a snapshot of balances: {reason}."""
+
+
+class AmountOutsideTree(Refusal):
+    """An account cannot be owed {amount}: a balance in the tree is a whole number from 0 to 2^64 - 1."""
+
+
+class AccountTwice(Refusal):
+    """The account {account} is in the snapshot twice: two customers would be shown one leaf."""
+
+
+class AccountNotInTree(Refusal):
+    """The account is not in the tree: what its customer is owed was not counted."""
+
+
+class RebuildDiffers(Refusal):
+    """The tree made of this snapshot is not the published one: {member} is {found}, and {published} was published."""
+
+
+# ── of files that somebody was given, in the order in which they are checked ──────────────────────────────
+
+
+class FileUnknown(Refusal):
+    """This is none of the files that can be checked: no checkpoint, proof, receipt or saved page."""
+
+
+class PolicyMissing(Refusal):
+    """Nobody has said whose signatures count: checking needs a policy."""
+
+
+class EntryMissing(Refusal):
+    """The entry that the proof is of is not here: it lies beside the proof, under its name without the ending."""
+
+
+class ReceiptMalformed(Refusal):
+    """This is not a receipt: {reason}."""
+
+
+class PayloadDiffers(Refusal):
+    """What the receipt shows is not what was entered in the log: one of them was changed."""
+
+
+class ItemDiffers(Refusal):
+    """What the receipt shows is not among the things that were entered in the log together."""
+
+
+class OldCheckpointMissing(Refusal):
+    """The checkpoint of {size} entries that this one is said to have grown out of is not among the files."""
+
+
+class SplitView(Refusal):
+    """There are two roots for {size} entries of {origin}: its log shows different people different histories."""
+
+
+class CommitmentMissing(Refusal):
+    """The proof fits itself, but nothing here says that everybody was shown the same tree."""
