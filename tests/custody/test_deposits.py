@@ -177,24 +177,26 @@ def test_without_a_suspense_account_such_a_line_is_left_to_the_reconciliation(pe
 
 
 def test_what_the_ledger_has_already_is_not_booked_again(people):
-    """By the bank's reference, however spaced; or, posted without one, by amount and a day close by."""
+    """By the bank's reference, however spelled; or, posted without one, by amount and a day close by."""
     cast.post(
         [
             ask(people.bank % 10_000, people.bank, people.wang, 100_00, reference="chan nel 77"),
             ask(people.li % 10_000, people.bank, people.li, 30_00),
+            ask(20_000 + people.wang % 10_000, people.bank, people.wang, 12_00, reference="straße 7"),
         ]
     )
     imported(
         people,
         [
             (100_00, "CHANNEL77", wang(people)),
+            (12_00, "STRASSE7", wang(people)),
             (30_00, "B2", pay_references.rf(people.li)),
             (30_00, "B3", pay_references.rf(people.li)),
         ],
     )
     advance()
     # Two lines of thirty, one of them in the ledger: the other one is new.
-    assert (balance(people.wang), balance(people.li)) == (100_00, 60_00)
+    assert (balance(people.wang), balance(people.li)) == (112_00, 60_00)
 
 
 def test_a_standing_reference_sent_twice_is_two_payments_and_a_repeated_line_one(people):

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from tallystick.core.db import APP
 from tallystick.custody import posting
-from tallystick.custody.payouts import bank_accounts, notices, orders, terms
+from tallystick.custody.payout_references import end_to_end_id
+from tallystick.custody.payouts import bank_accounts, notices, orders, returns, terms
 from tallystick.custody.safeguarding import proofs
 from tallystick.identity import approvals, users
 from tallystick.identity.roles import Role
@@ -18,7 +19,7 @@ from tallystick.web import approvals as approvals_page
 from tallystick.web import proposals
 from tests.custody.cast import BOOK, LI_QIANG
 from tests.custody.payout_cast import CARD, DAY0, LIMIT, scene
-from tests.custody.test_payout_batches import answer
+from tests.custody.test_payout_batches import answer, entry, load
 
 from .conftest import CLI, NOW, SecureClient
 
@@ -106,6 +107,14 @@ def test_a_broken_answer_is_refused_with_its_line_and_a_way_back(desk):
         desk, f"/books/{BOOK}/payouts/batches/answers", files=SimpleUploadedFile("a.xml", b"<a>\n<b>")
     )
     assert "a.xml, line 2" in told
+
+
+def test_the_bank_may_tell_of_a_payout_that_never_was(wang, desk):
+    """Money out under an order nobody knows: shown with the report that says so, there being no payout to show."""
+    wang.ask(500, "pages-known", now=timezone.now())
+    load(wang, entry(end_to_end_id(BOOK, 99_999), "5.00", "DBIT", ""), closing="95.00")
+    returns.advance(APP, BOOK, now=timezone.now())
+    assert "<li>rpt_" in page(desk, f"/books/{BOOK}/payouts/")
 
 
 def test_declining_says_why(wang, checker):
