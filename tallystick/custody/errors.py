@@ -657,6 +657,10 @@ class BankDetailsChanged(Refusal):
     """The bank details that {payout} was ordered for have been changed since: it is not released."""
 
 
+class DayLimitReached(Refusal):
+    """{left} {asset} are left of what book {book} may pay out today: {payout} is more, and waits for another day."""
+
+
 class OwnMoney(Refusal):
     """Nobody releases their own money: {payout} needs another person."""
 

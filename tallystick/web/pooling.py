@@ -85,7 +85,13 @@ def pooling(request: HttpRequest, book: int) -> HttpResponse:
     if not offered:
         return render(request, "tracing/pooling_none.html", context)
     asset = asking.choice(request, "asset", {each.code: each for each in offered}) or offered[0]
-    check = indicators.check(APP, book, asset.code, after_position=asking.whole(request, "after") or 0)
+    check = indicators.check(
+        APP,
+        book,
+        asset.code,
+        after_position=asking.whole(request, "after") or 0,
+        most=indicators.CLICK_MAX,
+    )
     signs = [told(each) for each in check.indicators]
     chosen = asking.choice(request, "sign", {str(sign): sign for sign in Sign}) or _first(check)
     shown = next(each for each in signs if each.indicator.sign == chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from psycopg import errors as pg
 from tallystick.core.postgres import Role as DatabaseRole
 from tallystick.custody import accounts, errors, instructions, ledger
 from tallystick.custody.codes import Code
+from tallystick.custody.liquidity import limits
 from tallystick.custody.numbers import Family
 from tallystick.custody.payout_models import PayoutStatus
 from tallystick.custody.payouts import bank_accounts, notices, orders, postings, steps, terms
@@ -87,6 +89,27 @@ def test_many_small_payouts_of_a_day_are_one_large_one(wang):
     asked = [wang.ask(LIMIT, f"k{i}") for i in range(4)]
     assert [each.needs_release for each in asked] == [False, False, False, True]
     assert not wang.ask(LIMIT, "next day", now=NOW + timedelta(days=1)).needs_release
+
+
+def test_no_more_is_released_than_a_book_may_pay_out_in_a_day(wang):
+    """By rule or by a person: what is under way counts until it is posted; it is nobody's own limit but the book's."""
+    may = partial(limits.set_limit, DB, BOOK, "CNY", from_day=NOW.date(), actor=APPROVER, now=NOW)
+    may(2 * LIMIT, "The bank's notice")
+    small = [wang.ask(LIMIT, f"k{i}") for i in range(3)]
+    assert [each.status for each in small] == [S.RELEASED, S.RELEASED, S.PENDING]
+    with pytest.raises(errors.DayLimitReached) as told:
+        orders.release(DB, small[2].id, actor=APPROVER, now=NOW)
+    assert told.value.fields["left"] == "0.00"
+    assert orders.payout(DB, small[2].id).status == S.PENDING
+    with pytest.raises(errors.DayLimitReached):
+        orders.release(DB, small[2].id, actor=APPROVER, now=NOW + timedelta(days=1))
+    may(3 * LIMIT, "More is free")
+    assert orders.release(DB, small[2].id, actor=APPROVER, now=NOW).status == S.RELEASED
+    may(0, "Nothing goes out")
+    held = wang.ask(1, "k4")
+    assert held.status == S.PENDING
+    may(None, "As before")
+    assert orders.release(DB, held.id, actor=APPROVER, now=NOW).status == S.RELEASED
 
 
 def test_asked_twice_under_one_key_is_one_payout(wang):

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from tallystick.api import pooling as api_pooling
 from tallystick.cli import tracing as commands
 from tallystick.core.db import APP
-from tallystick.custody import accounts, history, posting
+from tallystick.custody import accounts, assets, history, posting
 from tallystick.custody.accounts import Account
 from tallystick.custody.numbers import Family
 from tallystick.custody.pooling import indicators
@@ -236,7 +236,7 @@ def test_the_pooling_page_tells_each_sign_and_leads_to_its_lines(platform: Platf
 
 
 def test_a_pool_is_told_in_sentences_with_its_transfers(
-    ledger_database: TestDatabase,
+    ledger_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Page, API and command of a book that is a pool: found, with links to the transfers cited."""
     happened = pools.ponzi(1, 40)
@@ -255,6 +255,15 @@ def test_a_pool_is_told_in_sentences_with_its_transfers(
                 assert pooling_page.sentence(finding, 2, "CNY") in text
                 assert f"/books/1/positions/{finding.evidence[0]}/" in text
         answer = client.get("/api/v1/books/1/pooling?findings=1000").json()
+        assets.ensure_currency(APP, "USD", actor=CLI, now=NOW)
+        empty = CliRunner().invoke(commands.check, ["--asset", "USD"])
+        assert empty.exit_code == 0, "an asset that no client holds is judged too"
+        with monkeypatch.context() as patched:
+            patched.setattr(indicators, "CLICK_MAX", check.transfers - 1)
+            for route in ("/books/1/pooling/", "/api/v1/books/1/pooling"):
+                refused = client.get(route)
+                assert refused.status_code == 409, route
+                assert "tallystick pooling check" in body(refused), route
         done = CliRunner().invoke(commands.check, ["--json"])
         assert done.exit_code == 0, done.output
         told = json.loads(done.stdout)

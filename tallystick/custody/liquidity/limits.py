@@ -12,7 +12,8 @@ from django.db import connections, transaction
 
 from tallystick.core import money
 from tallystick.core.db import Db
-from tallystick.custody import accounts, assets, books, errors, numbers
+from tallystick.custody import accounts, assets, books, errors, history, numbers
+from tallystick.custody.codes import Code
 from tallystick.custody.numbers import Family
 from tallystick.evidence import log
 from tallystick.identity import access
@@ -45,6 +46,26 @@ def limit(db: Db, book: int, asset: str, day: date) -> Limit | None:
         )
         row = cursor.fetchone()
     return None if row is None else Limit(*row)
+
+
+def paid(db: Db, book: int, asset: str, day: date) -> int:
+    """What was posted as withdrawn to the outside on a day of the book."""
+    return sum(
+        total.amount_minor
+        for total in history.daily_totals(db, book, day, day)
+        if total.asset == asset
+        and (total.debit_family, total.credit_family, total.code)
+        == (Family.CLIENT, Family.EXTERNAL, Code.WITHDRAWAL)
+    )
+
+
+def left(db: Db, book: int, asset: str, *, now: datetime) -> int | None:
+    """What of the day's limit is not posted yet; None: no limit. Raises `errors.BookUnknown`."""
+    today = books.book(db, book).today(now)
+    holds = limit(db, book, asset, today)
+    if holds is None or holds.per_day_minor is None:
+        return None
+    return max(holds.per_day_minor - paid(db, book, asset, today), 0)
 
 
 def set_limit(

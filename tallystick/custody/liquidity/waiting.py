@@ -22,7 +22,7 @@ from tallystick.custody.accounts import Account
 from tallystick.custody.assets import Asset
 from tallystick.custody.codes import Code
 from tallystick.custody.liquidity import limits
-from tallystick.custody.numbers import AccountNumber, Family
+from tallystick.custody.numbers import AccountNumber
 
 PAGE = 2_000
 ESTIMATE_DAYS_MAX = 366
@@ -128,13 +128,7 @@ def _queue(
 ) -> Queue:
     """The queue, or of it only what is to leave the accounts that are wanted."""
     today = books.book(db, book).today(now)
-    paid = sum(
-        total.amount_minor
-        for total in history.daily_totals(db, book, today, today)
-        if total.asset == asset.code
-        and (total.debit_family, total.credit_family, total.code)
-        == (Family.CLIENT, Family.EXTERNAL, Code.WITHDRAWAL)
-    )
+    paid = limits.paid(db, book, asset.code, today)
     # Days are filled with money, not with payouts: what goes out between two that are told is one amount.
     rows, amounts, ahead, told = [], list[int](), 0, 0
     for place, row in enumerate(_pending(db, book, asset.number), start=1):

@@ -23,7 +23,7 @@ from tallystick.custody.models import AmountRule
 from tallystick.custody.numbers import AccountNumber, AuthorisationKind, AuthorisationNumber, Family
 from tallystick.custody.payout_models import BankAccountStatus, PayoutStatus
 from tallystick.custody.payout_references import end_to_end_id
-from tallystick.custody.payouts import bank_accounts, notices, postings, steps, terms
+from tallystick.custody.payouts import bank_accounts, day_limit, notices, postings, steps, terms
 from tallystick.evidence import canonical, log
 from tallystick.identity import access, approvals
 from tallystick.identity.access import Actor
@@ -239,8 +239,8 @@ def cancel(db: Db, payout_id: int, *, reason: str = "", actor: Actor, now: datet
 def release(db: Db, payout_id: int, *, actor: Actor, now: datetime) -> Payout:
     """Let a pending payout go into the next batch. Not by whoever asked for it, nor by whose money it is.
 
-    Raises `errors.PayoutUnknown`, `PayoutNotPending`, `OwnMoney`, `BankDetailsChanged`, or what
-    `approvals.approve` does.
+    Raises `errors.PayoutUnknown`, `PayoutNotPending`, `OwnMoney`, `BankDetailsChanged`, `DayLimitReached`, or
+    what `approvals.approve` does.
     """
     asked = payout(db, payout_id)
     access.require(db, actor, "custody.release_payout")
@@ -250,6 +250,8 @@ def release(db: Db, payout_id: int, *, actor: Actor, now: datetime) -> Payout:
             raise errors.OwnMoney(payout=asked.reference)
         if bank_accounts.bank_account(db, asked.bank_account).change_id != asked.change_id:
             raise errors.BankDetailsChanged(payout=asked.reference)
+        debited = accounts.account(db, asked.debit_account)
+        day_limit.require(db, debited, asked.amount_minor, asked.reference, now=now)
         waiting = approvals.pending(db, kind=KIND, subject=asked.reference)
         if not waiting:
             raise errors.PayoutNotPending(payout=asked.reference, status=asked.status)
@@ -476,8 +478,14 @@ def _require_fit(
 def _needs_release(
     db: Db, account: accounts.Account, held: terms.Terms, amount_minor: int, now: datetime
 ) -> bool:
-    """Above the limit of one payout, or of one day's: many small ones are one large one."""
+    """Above the limit of one payout, or of one day's: many small ones are one large one.
+
+    Nor is it released by rule where the book may not pay out that much today: somebody releases it another day.
+    """
     if amount_minor > held.release_above_minor:
+        return True
+    there = day_limit.left(db, account, now=now)
+    if there is not None and amount_minor > there:
         return True
     held_book = books.book(db, account.book)
     midnight = held_book.midnight(held_book.today(now))

@@ -41,6 +41,9 @@ WINDOW_DAYS = 10
 
 TERM_GRACE_DAYS = 30
 
+CLICK_MAX = 50_000
+"""How many transfers are followed at most while somebody waits for a page or an answer: some seconds' work."""
+
 _DAY = 86_400_000_000
 
 
@@ -135,14 +138,23 @@ def assets_of(db: Db, book: int) -> Sequence[assets.Asset]:
     return [asset for asset in assets.assets(db) if asset.code in moved]
 
 
-def check(db: Db, book: int, asset: str, *, after_position: int = 0, to_position: int | None = None) -> Check:
+def check(
+    db: Db,
+    book: int,
+    asset: str,
+    *,
+    after_position: int = 0,
+    to_position: int | None = None,
+    most: int | None = None,
+) -> Check:
     """Check a book's money in one asset for signs of pooling.
 
-    Everything is followed from the beginning; what is posted after a position is judged. Raises
-    `errors.BookUnknown`, `AssetUnknown` or `PositionUnknown`.
+    Everything is followed from the beginning; what is posted after a position is judged. most: how many
+    transfers are followed at most. Raises `errors.BookUnknown`, `AssetUnknown`, `PositionUnknown` or
+    `TooManyToFollow`.
     """
     number = assets.asset(db, asset).number
-    moved = movements.read(db, book, number, to_position=to_position)
+    moved = movements.read(db, book, number, to_position=to_position, most=most)
     return judge(moved, after_position=after_position)
 
 

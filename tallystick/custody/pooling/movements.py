@@ -14,6 +14,7 @@ from tallystick.core.db import Db
 from tallystick.custody import history, numbers
 from tallystick.custody.codes import Code
 from tallystick.custody.numbers import AuthorisationKind, Family
+from tallystick.custody.pooling import errors
 
 TERM = "term_days"
 """The name in a transfer's metadata under which a lending or a disbursement states its term in days."""
@@ -91,8 +92,14 @@ def term_of(metadata: str | None) -> int:
     return stated if type(stated) is int and 1 <= stated <= TERM_MAX else 0
 
 
-def read(db: Db, book: int, asset: int, *, to_position: int | None = None) -> Movements:
-    """The movements of a book in one asset (by its number), from its beginning. Raises as `history.as_of`."""
+def read(
+    db: Db, book: int, asset: int, *, to_position: int | None = None, most: int | None = None
+) -> Movements:
+    """The movements of a book in one asset (by its number), from its beginning.
+
+    most: how many at most; else however many there are. Raises `errors.TooManyToFollow`, and as
+    `history.as_of` does.
+    """
     to = history.as_of(db, book, at_position=to_position)
     client = book * numbers.BOOK_UNIT + Family.CLIENT * numbers.FAMILY_UNIT
     with connections[db].cursor() as cursor:
@@ -109,10 +116,18 @@ def read(db: Db, book: int, asset: int, *, to_position: int | None = None) -> Mo
             where t.book_id = %(book)s and t.position <= %(to)s and t.kind in (1, 3)
                 -- Book, family and asset are the number without its last ten digits.
                 and t.debit_account / 10000000000 %% 10000 = %(asset)s
-            order by t.position
+            order by t.position limit %(limit)s
             """,
-            {"book": book, "to": to, "term": TERM, "asset": asset},
+            {
+                "book": book,
+                "to": to,
+                "term": TERM,
+                "asset": asset,
+                "limit": None if most is None else most + 1,
+            },
         )
+        if most is not None and cursor.rowcount > most:
+            raise errors.TooManyToFollow(most=most)
         rows = [(*row[:6], term_of(row[7]), row[6]) for row in cursor.fetchall()]
         cursor.execute(
             "select number, owner from custody_account where number >= %s and number < %s",
