@@ -24,7 +24,7 @@ from tallystick.core import money
 from tallystick.core.db import APP
 
 if TYPE_CHECKING:
-    from tallystick.custody import accounts, reconciliation, statement_files
+    from tallystick.custody import accounts, reconciliation, sides, statement_files
     from tallystick.custody.statements import file as statement_file
     from tallystick.custody.statements.mapping import Mapping
     from tallystick.custody.statements.notes import Note
@@ -157,16 +157,18 @@ def reconcile(
             wanted = [each for each in accounts.external(APP, found) if _has_statements(each)]
         done = []
         for account in wanted:
-            outcome = reconciliation.reconcile(
-                APP,
-                found,
-                account.number,
-                to=to.date() if to else None,
-                window_days=matching.WINDOW_DAYS if window_days is None else window_days,
-                timing_days=matching.TIMING_DAYS if timing_days is None else timing_days,
-                actor=Actor.system("cli"),
-                now=dt.datetime.now(dt.UTC),
-            )
+            with _reading(account.name, shown=not as_json) as advance:
+                outcome = reconciliation.reconcile(
+                    APP,
+                    found,
+                    account.number,
+                    to=to.date() if to else None,
+                    window_days=matching.WINDOW_DAYS if window_days is None else window_days,
+                    timing_days=matching.TIMING_DAYS if timing_days is None else timing_days,
+                    told=advance,
+                    actor=Actor.system("cli"),
+                    now=dt.datetime.now(dt.UTC),
+                )
             done.append((account, outcome))
     if as_json:
         told = {
@@ -465,6 +467,27 @@ def _bar(*, shown: bool, whole: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=whole)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def _reading(name: str, *, shown: bool) -> Iterator[sides.Told | None]:
+    """A bar for each thing that is read for an account, on standard error where a person looks."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        tasks = {}
+
+        def told(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(name, total=None)
+            bar.update(tasks[what], completed=done, total=of or None)
+
+        yield told
 
 
 # ── what was meant ───────────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from tallystick.cli import main
+from tallystick.cli import main, statements
 from tallystick.custody import posting
 from tests.custody import cast
 from tests.custody.cast import ask
@@ -136,3 +138,28 @@ def test_a_command_that_cannot_know_what_is_meant_says_so(
     cast.opened()
     ran("statements", "import", tmp_path / "march.xml", "--account", "acc_1", code=2)
     assert "import one first" in ran("reconcile")
+
+
+class Terminal(io.StringIO):
+    """A place where a person looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_reconciliation_shows_how_far_it_is_to_a_person_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar on a terminal, with the account's name as it is written; none in a pipe, none beside JSON."""
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, shown, is_told in (
+        (Terminal(), True, True),
+        (io.StringIO(), True, False),
+        (Terminal(), False, False),
+    ):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with statements._reading("Bank [CNY]", shown=shown) as told:
+            if told is not None:
+                told("ledger", 20_000, 0)
+                told("statements", 5, 10)
+        assert (told is not None, "Bank [CNY]" in stream.getvalue(), "5/10" in stream.getvalue()) == (
+            is_told,
+        ) * 3
