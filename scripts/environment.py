@@ -2,7 +2,8 @@
 
 Promises: nothing is installed whose hash is not in the lock; a start that was interrupted is begun
 again; two starts at once wait for one another; whatever is missing is said with the line that
-brings it. Written in the standard library alone, because it runs before anything is installed.
+brings it, a C compiler excepted: what it would compile is done without. Written in the standard library
+alone, because it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+KERNEL = Path("tallystick/evidence/liabilities/kernel")
+
 
 def main(root: Path, venv: Path, lock: str) -> None:
     began = time.monotonic()
     with alone_in(venv.parent):
         if installed(root, venv, lock):
-            return  # another start made it while this one waited
+            compile_kernel(root, venv)
+            return  # another start made it while this one waited, or only the kernel is newer
         uv = find_uv()
         say(f"preparing {venv} from {lock} with {'uv' if uv else 'pip'} (once)")
         forget(venv)
         make(venv, uv)
         install(root, venv, lock, uv)
+        compile_kernel(root, venv)
         remember(root, venv, lock)
     say(f"ready after {time.monotonic() - began:.1f} s")
 
@@ -132,6 +137,26 @@ def install(root: Path, venv: Path, lock: str, uv: str | None) -> None:
         if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode != 0:
             run([python, "-m", "ensurepip"])  # uv made this environment, and leaves pip out
         run([*pip, *exactly])
+
+
+def compile_kernel(root: Path, venv: Path) -> None:
+    """The kernel of the proof of liabilities, tried once for each source of it."""
+    source, record = root / KERNEL / "psum.c", venv / "tallystick"
+    tried = record / "psum.c"
+    if not source.exists() or (tried.exists() and tried.read_bytes() == source.read_bytes()):
+        return
+    try:
+        record.mkdir(exist_ok=True)
+        for stale in record.glob("psum-*.so"):
+            stale.unlink()
+        compiling = [venv / "bin" / "python", root / KERNEL / "compiling.py", record]
+        done = subprocess.run(compiling, capture_output=True, text=True, check=False)
+        shutil.copyfile(source, tried)
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else ""
+    except OSError as error:
+        why = str(error)
+    if why:
+        say(f"the kernel of the proof of liabilities is done without, which is slower: {why}")
 
 
 def forget(venv: Path) -> None:

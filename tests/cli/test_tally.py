@@ -96,6 +96,31 @@ def test_an_environment_for_tests_serves_everything_else_but_not_the_other_way(c
     assert "none was found" in tally(checkout, "test", path=tools).stderr
 
 
+@pytest.mark.parametrize("compiler", ["cc", "none", "broken"])
+def test_the_kernel_is_compiled_once_where_there_is_a_compiler_and_done_without_where_there_is_none(
+    checkout, tools, compiler
+):
+    """An environment as it is, and a kernel newer than it: nothing is installed again."""
+    kernel = checkout / "tallystick/evidence/liabilities/kernel"
+    kernel.mkdir(parents=True)
+    for name in ("psum.c", "compiling.py"):
+        shutil.copy(ROOT / kernel.relative_to(checkout) / name, kernel / name)
+    venv = installed(
+        checkout, "requirements.lock", f'case $1 in */compiling.py) exec "{PYTHON}" "$@" ;; esac'
+    )
+    given = {"TALLYSTICK_PYTHON": PYTHON, "CC": "false"} if compiler == "broken" else {}
+    if compiler == "cc" and shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    path = tools if compiler == "none" else f"{tools}:{os.environ['PATH']}"
+    (venv / "tallystick" / "psum-0000.so").touch()
+    first = tally(checkout, "x", path=path, **{"TALLYSTICK_PYTHON": PYTHON, **given})
+    assert first.returncode == 0, first.stderr
+    made = [each.name for each in (venv / "tallystick").glob("psum-*.so")]
+    assert len(made) == (1 if compiler == "cc" else 0)
+    assert ("done without" in first.stderr) == (compiler != "cc")
+    assert tally(checkout, "x", path=tools).stderr == ""
+
+
 @pytest.mark.parametrize("change", ["requirements.lock", "root", "python"])
 def test_what_changed_since_is_noticed(checkout, tools, change):
     venv = installed(checkout, "requirements.lock")

@@ -55,14 +55,15 @@ class Prover:
         nonce = profile.nonce(self._keys.nonce, account)
         balance = int.from_bytes(self._records[index, 32:].tobytes(), "big")
         amounts = profile.fragments(balance, told.fragments, nonce)
+        tiles = self._tiles(chunk, net, (at // TILE).tolist())
         return Proof(
             commitment=told,
             identifiers=tuple(identifiers),
             nonce=nonce,
             balance=balance,
             fragments=tuple(
-                Fragment(amount, chunk.leaf + place, self._path(chunk, net, place))
-                for amount, place in zip(amounts, at.tolist(), strict=True)
+                Fragment(amount, chunk.leaf + place, self._path(chunk.leaf + place, tile))
+                for amount, place, tile in zip(amounts, at.tolist(), tiles, strict=True)
             ),
             statement=statement,
             inclusion=inclusion,
@@ -80,11 +81,11 @@ class Prover:
             raise errors.AccountNotInTree
         return low
 
-    def _path(self, chunk: Chunk, net: Network, place: int) -> tuple[Node, ...]:
+    def _path(self, index: int, below: list[Octets]) -> tuple[Node, ...]:
         """The siblings of a leaf, from its own level to the one below the root."""
-        told, index = self._commitment, chunk.leaf + place
+        told = self._commitment
         path = []
-        for level, nodes in enumerate(self._tile(chunk, net, place // TILE)[: min(KEPT, told.height)]):
+        for level, nodes in enumerate(below[: min(KEPT, told.height)]):
             beside = (index >> level ^ 1) - (index // TILE << (KEPT - level))
             path.append(profile.node(nodes[beside].tobytes()))
         for level in range(KEPT, told.height):
@@ -95,19 +96,25 @@ class Prover:
                 path.append(profile.padding(self._id, level, beside))
         return tuple(path)
 
-    def _tile(self, chunk: Chunk, net: Network, tile: int) -> list[Octets]:
-        """The levels below one kept node; `tile` is counted from the chunk's first."""
+    def _tiles(self, chunk: Chunk, net: Network, wanted: list[int]) -> list[list[Octets]]:
+        """The levels below some kept nodes, which are counted from the chunk's first."""
         fragments = self._commitment.fragments
-        within = np.arange(tile * TILE, min((tile + 1) * TILE, chunk.slots), dtype=np.uint32)
-        slots = order.slots(net, within).astype(np.int64)
+        within = [
+            np.arange(tile * TILE, min((tile + 1) * TILE, chunk.slots), dtype=np.uint32) for tile in wanted
+        ]
+        slots = order.slots(net, np.concatenate(within)).astype(np.int64)
         owners, numbers = np.divmod(slots, fragments)
         # Each leaf's record, and of its fragments that one alone.
         at = np.full(len(slots) * fragments, SKIP, np.uint32)
         at[np.arange(len(slots)) * fragments + numbers] = np.arange(len(slots))
         records = self._records[chunk.first + owners].tobytes()
         nodes = self._engine.leaves(self._id, self._keys.nonce, records, fragments, at, len(slots))
-        number = chunk.leaf // TILE + tile
-        return building.below(self._id, self._commitment.leaves, number, nodes, self._engine)
+        ends = np.cumsum([len(each) for each in within])[:-1]
+        first = chunk.leaf // TILE
+        return [
+            building.below(self._id, self._commitment.leaves, first + tile, each, self._engine)
+            for tile, each in zip(wanted, np.split(nodes, ends), strict=True)
+        ]
 
     def _network_of(self, chunk: Chunk) -> Network:
         return order.network(self._keys.order, chunk)
@@ -123,7 +130,7 @@ def kept(commitment: Mapping[str, canonical.Value], path: Path | None) -> Tree:
     if length != sum(sizes) * NODE_BYTES:
         raise errors.SnapshotMalformed(reason=f"{length} bytes of nodes for {sum(sizes)} nodes")
     assert path is not None
-    nodes = np.memmap(path, np.uint8, mode="r").reshape(-1, NODE_BYTES)
+    nodes = np.asarray(np.memmap(path, np.uint8, mode="r")).reshape(-1, NODE_BYTES)
     levels = tuple(np.split(nodes, np.cumsum(sizes)[:-1]))
     if levels[-1][0, :32].tobytes() != told.root:
         raise errors.SnapshotMalformed(reason="its nodes are another tree's")

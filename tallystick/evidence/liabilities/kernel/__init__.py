@@ -29,6 +29,7 @@ _SIGNATURES = {
     "psum_leaves": [_POINTER, _POINTER, _POINTER, _U32, _U32, _POINTER, _U32, _POINTER, ctypes.c_int],
     "psum_parents": [_POINTER, _U64, _POINTER, ctypes.c_int],
     "psum_tiles": [_POINTER, _U64, _POINTER, ctypes.c_int],
+    "psum_bare": [_POINTER, _POINTER, ctypes.c_int, _POINTER, ctypes.c_int],
 }
 
 _FAILURES = {1: "an argument out of bounds", 2: "a place outside the chunk"}
@@ -104,6 +105,15 @@ class Kernel:
         above = np.empty((len(nodes) // TILE, profile.NODE_BYTES), np.uint8)
         self._call("psum_tiles", nodes.ctypes.data, len(above), above.ctypes.data, self._portable)
         return above
+
+    def bare(self, messages: Octets) -> None:
+        """Hash two messages of whole blocks, a row each: how fast SHA-256 is here at best."""
+        assert messages.shape[0] == 2, "two messages"
+        assert messages.shape[1] % 64 == 0, "of whole blocks"
+        assert messages.flags.c_contiguous
+        row, out = messages.shape[1], np.empty(64, np.uint8)
+        first = messages.ctypes.data
+        self._call("psum_bare", first, first + row, row // 64, out.ctypes.data, self._portable)
 
     def _call(self, name: str, *arguments: int) -> None:
         answer = getattr(self._library, name)(*arguments)
