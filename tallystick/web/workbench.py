@@ -119,6 +119,8 @@ def case_page(request: HttpRequest, book: int, case_id: str) -> HttpResponse:
         "case": case,
         "bank": cases.bank(APP, case),
         "difference": known.difference,
+        # Of a settlement's fees: the settlement's line.
+        "marked": case.anchor.partition("/")[0],
         "kind": words.BREAKS[case.kind],
         "status": _status(case.status),
         "age": days.age(case.day, days.business_date(timezone.now())),

@@ -134,6 +134,12 @@ def anchor(found: Break) -> str:
     return "opening"
 
 
+def line_of(anchor: str) -> int | None:
+    """The statement line that an anchor names, if it names one."""
+    kind, _, key = anchor.partition(":")
+    return int(key.partition("/")[0]) if kind == "line" else None
+
+
 def anchored(breaks: Iterable[Break]) -> dict[str, Break]:
     """The differences of a run by what each stands for; of two that stand for one line the second is `…/2`."""
     found: dict[str, Break] = {}

@@ -144,6 +144,16 @@ def next_ready(db: Db, case: Case) -> Ready | None:
     return next((each for each in proposed(db, case) if not each.is_posted), None)
 
 
+def counter_account(db: Db, bank_account: int, family: Family) -> int | None:
+    """What money of a bank account is booked against: the book's first open account of a family in its asset."""
+    bank = accounts.account(db, bank_account)
+    for each in accounts.accounts(
+        db, bank.book, family=family, asset=bank.asset, status=AccountStatus.OPEN, limit=1
+    ):
+        return each.number
+    return None
+
+
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -202,7 +212,7 @@ def _wanted(db: Db, case: Case, known: Facts) -> list[_Wanted]:
 
 
 def _to_suspense(db: Db, line: owners.Line) -> list[_Wanted]:
-    suspense = _account(db, line, Family.SUSPENSE)
+    suspense = counter_account(db, line.bank_account, Family.SUSPENSE)
     if suspense is None:
         return []
     return [(Why.SUSPENSE, _request(line, suspense, Code.UNIDENTIFIED_RECEIPT))]
@@ -220,7 +230,7 @@ def _not_in_ledger(db: Db, case: Case, line: owners.Line, known: Facts) -> list[
         again = _request(line, counter, was.code, reference=was.reference, amount=amount)
         return [(Why.REBOOKING, again)]
     if amount < 0:
-        own = _account(db, line, Family.OWN)
+        own = counter_account(db, line.bank_account, Family.OWN)
         return [] if own is None else [(Why.BORNE, _request(line, own, Code.CORRECTION, amount=amount))]
     owner = owners.named(db, line) if found.kind is BreakKind.MISSING_IN_LEDGER else None
     if owner is None:
@@ -239,7 +249,7 @@ def _amount(db: Db, line: owners.Line, posted: Transfer, found: Break) -> list[_
     if found.effect_minor > 0:
         back = _request(line, counter, Code.REFUND, reference=posted.reference, amount=found.effect_minor)
         return [(Why.GIVEN_BACK, back)]
-    own = _account(db, line, Family.OWN)
+    own = counter_account(db, line.bank_account, Family.OWN)
     if own is None:
         return []
     more = _request(line, own, Code.CORRECTION, reference=posted.reference, amount=found.effect_minor)
@@ -299,16 +309,6 @@ def _request(
         value_date=line.booking_date,
         reference="".join(each for each in told if each.isprintable())[:140],
     )
-
-
-def _account(db: Db, line: owners.Line, family: Family) -> int | None:
-    """The book's first open account of a family in the line's asset."""
-    bank = accounts.account(db, line.bank_account)
-    for each in accounts.accounts(
-        db, bank.book, family=family, asset=bank.asset, status=AccountStatus.OPEN, limit=1
-    ):
-        return each.number
-    return None
 
 
 def _reversed_before(db: Db, case: Case, steps: Sequence[Step]) -> Transfer | None:

@@ -25,10 +25,9 @@ from tallystick.core.errors import Refusal
 from tallystick.custody import accounts, book_days, errors, ledger, numbers
 from tallystick.custody.accounts import Account
 from tallystick.custody.codes import Code
-from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import AccountNumber, BookId, Family
 from tallystick.custody.transfers import TransferRequest
-from tallystick.custody.workbench import cases
+from tallystick.custody.workbench import cases, fixes
 from tallystick.custody.workbench.cases import Filters
 from tallystick.custody.workbench_models import CaseAct
 from tallystick.evidence import canonical, log
@@ -353,12 +352,7 @@ def _says(reason: str) -> None:
 
 def _counter(db: Db, account: Account, over: int) -> int | None:
     """The account a difference is written off against: the platform's where the bank has less."""
-    family = Family.SUSPENSE if over > 0 else Family.OWN
-    for each in accounts.accounts(
-        db, account.book, family=family, asset=account.asset, status=AccountStatus.OPEN, limit=1
-    ):
-        return each.number
-    return None
+    return fixes.counter_account(db, account.number, Family.SUSPENSE if over > 0 else Family.OWN)
 
 
 def _write_off(db: Db, account: Account, found: Match) -> TransferRequest:

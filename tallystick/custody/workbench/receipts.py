@@ -28,7 +28,7 @@ from tallystick.custody.codes import Code
 from tallystick.custody.models import AccountStatus
 from tallystick.custody.numbers import AccountNumber, BookId, Family
 from tallystick.custody.transfers import TransferRequest
-from tallystick.custody.workbench import owners
+from tallystick.custody.workbench import cases, owners
 from tallystick.custody.workbench_models import ReceiptAct
 from tallystick.evidence import canonical, log
 from tallystick.identity import access, approvals
@@ -288,16 +288,11 @@ def _receipts(db: Db, more: str, parameters: dict[str, Any]) -> list[Receipt]:
                 row[6],
                 row[7],
                 # Booked by a case's fix, or by itself as it came in.
-                _line_of(row[9]) if row[10] is None else row[10],
+                cases.line_of(row[9] or "") if row[10] is None else row[10],
                 None if row[8] is None else f"brk_{row[8]}",
             )
             for row in cursor.fetchall()
         ]
-
-
-def _line_of(anchor: str | None) -> int | None:
-    kind, _, key = (anchor or "").partition(":")
-    return int(key.split("/")[0]) if kind == "line" else None
 
 
 def _in_suspense(db: Db, book: int, position: int) -> Receipt:
