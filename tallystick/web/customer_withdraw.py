@@ -46,6 +46,9 @@ STATUSES: dict[PayoutStatus, str | Promise] = {
     PayoutStatus.RETURNED: gettext_lazy("Came back"),
 }
 
+SHOWN = 20
+"""How many payouts of one account a page shows."""
+
 BACK = frozenset(
     {
         PayoutStatus.REFUSED,
@@ -69,10 +72,7 @@ _WAY = (
 def open_payouts(mine: Sequence[Own]) -> list[tuple[Own, Payout, str]]:
     """Payouts on their way out of these accounts."""
     return [
-        (own, each, str(STATUSES[each.status]))
-        for own in mine
-        for each in _of_account(own, 20)
-        if each.status in orders.OPEN_STATUSES
+        (own, each, str(STATUSES[each.status])) for own in mine for each in _of_account(own, is_open=True)
     ]
 
 
@@ -102,7 +102,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "balance": history.balance(APP, account.number),
         "targets": _targets(own),
         "notice": _notice(own),
-        "payouts": [(each, str(STATUSES[each.status])) for each in _of_account(own, 20)],
+        "payouts": [(each, str(STATUSES[each.status])) for each in _of_account(own)],
         "may_leave": own.signs and own.condition in (Condition.ACTIVE, Condition.ESTATE),
         "asked": {name: request.POST.get(name, "") for name in ("amount", "bank_account", "note")},
         "trail": _trail(own, (_("Withdraw money"), "")),
@@ -288,9 +288,9 @@ def _notice(own: Own) -> notices.Notice:
     return notices.current(APP, own.account.book)
 
 
-def _of_account(own: Own, limit: int) -> list[Payout]:
-    """The payouts from this account, the newest first."""
-    return list(orders.payouts(APP, own.account.book, account=own.account.number, limit=limit))
+def _of_account(own: Own, *, is_open: bool = False) -> Sequence[Payout]:
+    """The newest payouts from this account, or the newest that still go on."""
+    return orders.payouts(APP, own.account.book, account=own.account.number, is_open=is_open, limit=SHOWN)
 
 
 def _way(found: Payout, reached: dict[PayoutStatus, datetime]) -> list[tuple[str, datetime | None, str]]:

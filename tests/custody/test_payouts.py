@@ -137,6 +137,12 @@ def test_the_payouts_of_one_account_are_found_behind_any_number_of_anothers(wang
     cast.post([cast.ask(77, wang.accounts.bank, other, 1_000)], NOW)
     orders.ask(DB, other, wang.card, 300, request_key="k2", actor=WANG_FANG, now=NOW)
     assert [each.id for each in orders.payouts(DB, BOOK, account=wang.wang, limit=1)] == [mine.id]
+    ended = wang.ask(LIMIT + 1, "ended")
+    orders.cancel(DB, ended.id, actor=WANG_FANG, now=NOW)
+    newest = orders.payouts(DB, BOOK, account=wang.wang, limit=1)
+    assert [each.id for each in newest] == [ended.id]
+    still = orders.payouts(DB, BOOK, account=wang.wang, is_open=True, limit=1)
+    assert [each.id for each in still] == [mine.id]
 
 
 def test_more_than_there_is_is_refused_by_the_ledger_and_nothing_waits(wang):

@@ -120,16 +120,18 @@ def payouts(
     owner: str | None = None,
     account: int | None = None,
     batch: int | None = None,
+    is_open: bool = False,
     before: int | None = None,
     limit: int = 50,
 ) -> Sequence[Payout]:
-    """Payouts of a book, the newest first; `before` continues a page."""
+    """Payouts of a book, the newest first; `before` continues a page. `is_open`: those alone that still go on."""
+    still = (is_open, [str(each) for each in OPEN_STATUSES])
     return _payouts(
         db,
         "p.book_id = %s and (%s::text is null or s.status = %s) and (%s::text is null or p.owner = %s)"
         " and (%s::bigint is null or p.debit_account = %s) and (%s::bigint is null or l.batch_id = %s)"
-        " and (%s::bigint is null or p.id < %s)",
-        [book, status, status, owner, owner, account, account, batch, batch, before, before],
+        " and (%s::bigint is null or p.id < %s) and (not %s or s.status = any(%s))",
+        [book, status, status, owner, owner, account, account, batch, batch, before, before, *still],
         limit=limit,
     )
 
@@ -534,7 +536,9 @@ cross join lateral (
 """
 
 
-def _payouts(db: Db, where: str, parameters: Sequence[int | str | None], *, limit: int) -> list[Payout]:
+def _payouts(
+    db: Db, where: str, parameters: Sequence[int | str | list[str] | None], *, limit: int
+) -> list[Payout]:
     with connections[db].cursor() as cursor:
         cursor.execute(f"{_SELECT} where {where} order by p.id desc limit %s", [*parameters, limit])
         found = [list(row) for row in cursor.fetchall()]
