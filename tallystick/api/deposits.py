@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -128,7 +127,7 @@ def show_pay_in(request: HttpRequest, account: words.AccountId) -> object:
 @router.get("/accounts/{account}/deposits", response=Deposits, summary="Deposits and how far they are")
 def list_deposits(request: HttpRequest, account: words.AccountId, query: Query[Limit]) -> object:
     found = reach.account(APP, words.account(account), actor=door.actor(request))
-    today = timezone.now().astimezone(ZoneInfo(books.book(APP, found.book).time_zone)).date()
+    today = books.book(APP, found.book).today(timezone.now())
     return {
         "account": found.text,
         "deposits": [

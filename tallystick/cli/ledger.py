@@ -333,17 +333,14 @@ def statement(
 ) -> None:
     """What came to ACCOUNT and went from it, between two positions or two times."""
     with _standing(as_json, reads=True):
-        from datetime import timedelta
-
         from tallystick.custody import history
 
         found = _account(name, book)
         # A time is told as the last position before it, so that months follow one another without a gap.
-        before = timedelta(microseconds=1)
         if from_time is not None:
-            after_position = history.position_at(APP, found.book, from_time - before)
+            after_position = history.position_before(APP, found.book, from_time)
         if to_time is not None:
-            to_position = history.position_at(APP, found.book, to_time - before)
+            to_position = history.position_before(APP, found.book, to_time)
         read = history.statement(APP, found.number, after_position=after_position, to_position=to_position)
         rows = [_line_told(line) for line in read.lines]
         told = {

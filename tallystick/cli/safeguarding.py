@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import tempfile
-import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -425,8 +424,7 @@ def _last_day(book: int) -> dt.date:
     """The last day of the book that is over."""
     from tallystick.custody import books
 
-    zone = zoneinfo.ZoneInfo(books.book(APP, book).time_zone)
-    return _now().astimezone(zone).date() - dt.timedelta(days=1)
+    return books.book(APP, book).today(_now()) - dt.timedelta(days=1)
 
 
 def _the_book(book: int | None) -> int:

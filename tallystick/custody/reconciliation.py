@@ -157,6 +157,11 @@ def summaries(db: Db, bank_account: int, *, limit: int = 50) -> Sequence[Summary
     return _summaries(db, "bank_account_id = %s", [bank_account], limit)
 
 
+def of_day(db: Db, bank_account: int, day: dt.date) -> Summary | None:
+    """The newest reconciliation of a bank account whose cut-off is this day."""
+    return next(iter(_summaries(db, "bank_account_id = %s and cut_off = %s", [bank_account, day], 1)), None)
+
+
 def summary(db: Db, reconciliation: str) -> Summary:
     """One reconciliation. Raises `errors.ReconciliationUnknown`."""
     for found in _summaries(db, "id = %s", [_number(reconciliation)], 1):
@@ -371,14 +376,14 @@ def _breaks(db: Db, where: str, parameters: Sequence[Any]) -> dict[tuple[str, in
         }
 
 
-def _summaries(db: Db, where: str, parameters: Sequence[int], limit: int) -> list[Summary]:
+def _summaries(db: Db, where: str, parameters: Sequence[int | dt.date], limit: int) -> list[Summary]:
     with connections[db].cursor() as cursor:
         cursor.execute(
             f"""
             select id, book_id, bank_account_id, cut_off, position, bank_balance_minor, ledger_balance_minor,
                 unexplained_minor, matched, breaks, digest, at, actor
             from custody_reconciliation where {where} order by id desc limit %s
-            """,  # noqa: S608 -- one of two constants above
+            """,  # noqa: S608 -- one of the constants above
             [*parameters, limit],
         )
         return [

@@ -38,7 +38,6 @@ from tallystick.evidence import log
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
-CONTROL_ACCOUNTS_MAX = 10_000
 STATEMENT_LOCK = 1952541805
 """Class of the advisory lock under which a book's statements come in one after another."""
 
@@ -457,7 +456,7 @@ def _control_account(
         if held := cursor.fetchone():
             return accounts.account(db, held[0])
     # Banks and platforms put blanks into the same number differently, so all are compared: they are few.
-    for found in accounts.accounts(db, book, family=Family.EXTERNAL, limit=CONTROL_ACCOUNTS_MAX):
+    for found in accounts.external(db, book):
         if _same_account(found.reference, names[0]):
             return found
     raise errors.ControlAccountUnknown(account=names[0], book=book)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -99,7 +98,7 @@ def one(request: HttpRequest, text: str) -> Own:
 
 def today(account: Account) -> date:
     """The day it is in the account's book."""
-    return timezone.now().astimezone(ZoneInfo(books.book(APP, account.book).time_zone)).date()
+    return books.book(APP, account.book).today(timezone.now())
 
 
 def amount(text: str, account: Account) -> int | None:

@@ -434,7 +434,7 @@ def _position_before(account: Account, since: datetime | None) -> int:
     if since is None:
         return 0
     try:
-        return history.position_at(APP, account.book, since - timedelta(microseconds=1))
+        return history.position_before(APP, account.book, since)
     except errors.TimeBeforeBook:
         return 0
 

@@ -398,6 +398,18 @@ def test_the_estimate_fills_each_business_day_in_order():
     assert none == [None, None]
 
 
+def test_no_day_is_told_in_a_year_whose_holidays_are_not_published():
+    """The State Council tells a year's days in the autumn before: until then nobody knows, and nothing is guessed."""
+    last = date(2026, 12, 30)
+    told = waiting.estimate(
+        [100, 100, 1], per_day_minor=100, paid_today_minor=0, today=last, calendar=Calendar.CN
+    )
+    assert told == [last, date(2026, 12, 31), None]
+    new_year = date(2027, 1, 4)
+    free = waiting.estimate([1], per_day_minor=None, paid_today_minor=0, today=new_year, calendar=Calendar.CN)
+    assert free == [None]
+
+
 def pending(n: int, debit: int, credit: int, amount: int, authorisation: int) -> TransferRequest:
     return ask(n, debit, credit, amount, "withdrawal", kind="pending", authorisation=authorisation)
 

@@ -32,7 +32,7 @@ ESTIMATE_DAYS_MAX = 366
 class Waiting:
     """One payout in the queue. place is 1 for the first; ahead_minor is what goes out before it.
 
-    estimated_day None: not within a year, at today's limit.
+    estimated_day None: not within a year, at today's limit, or in a year whose calendar is not published.
     """
 
     place: int
@@ -74,18 +74,18 @@ def estimate(
     An amount above a day's limit takes the days it needs, and is paid on the last of them.
     """
     told: list[date | None] = []
-    day = _business(calendar, today)
-    if per_day_minor is None:
-        return [day for _ in amounts]
-    left = max(per_day_minor - paid_today_minor, 0) if day == today else per_day_minor
     end = today + timedelta(days=ESTIMATE_DAYS_MAX)
+    day = _business(calendar, today, end)
+    if per_day_minor is None:
+        return [None if day >= end else day for _ in amounts]
+    left = max(per_day_minor - paid_today_minor, 0) if day == today else per_day_minor
     for amount in amounts:
         while amount > left and day < end:
             if per_day_minor == 0:
                 day = end
                 break
             amount -= left
-            day, left = _business(calendar, day + timedelta(days=1)), per_day_minor
+            day, left = _business(calendar, day + timedelta(days=1), end), per_day_minor
         told.append(None if day >= end else day)
         left -= min(amount, left)
     return told
@@ -210,8 +210,9 @@ def _pending(db: Db, book: int, asset: int) -> list[tuple[int, UUID, int, str, i
     return sorted(rows, key=lambda row: row[0])
 
 
-def _business(calendar: Calendar, day: date) -> date:
+def _business(calendar: Calendar, day: date, end: date) -> date:
+    """This business day or the next; `end`, and so no day, where nobody has published yet which that is."""
     try:
         return calendars.on_or_after(calendar, day)
     except YearWithoutCalendar:
-        return calendars.on_or_after(Calendar.WEEKENDS, day)
+        return end

@@ -273,7 +273,7 @@ def _external(
         "statement_day": told.statement.to_date.isoformat(),
         "statement_file": told.statement.file,
     }
-    run = run_of(db, account.number, told.statement.to_date)
+    run = reconciliation.of_day(db, account.number, told.statement.to_date)
     if run is None or told.known_by == KnownBy.WITHIN:
         return External(**known)
     breaks = reconciliation.breaks(db, run.id)
@@ -293,12 +293,6 @@ def _external(
 
 
 _PLAIN = ("account", "name", "role", "institution", "number", "ledger_minor")
-
-
-def run_of(db: Db, account: int, day: dt.date) -> reconciliation.Summary | None:
-    """The newest reconciliation of a bank account whose cut-off is this day."""
-    runs = reconciliation.summaries(db, account, limit=1_000)
-    return next((each for each in runs if each.cut_off == day), None)
 
 
 def unknown_debits(breaks: Sequence[reconciliation.Break]) -> Iterator[UnknownDebit]:

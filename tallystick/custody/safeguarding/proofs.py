@@ -303,7 +303,7 @@ def _reconcile_first(
     for number, told in stated.items():
         if told.known_by == KnownBy.WITHIN:
             continue
-        run = close.run_of(db, number, told.statement.to_date)
+        run = reconciliation.of_day(db, number, told.statement.to_date)
         if run is None or run.position < position:
             try:
                 reconciliation.reconcile(db, book, number, to=told.statement.to_date, actor=actor, now=now)
