@@ -63,6 +63,35 @@ def reconcile(*, as_json: bool, lines: int, per_mille: float, rounds: int, seed:
     _run("reconcile.py", options)
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option(
+    "--leaves",
+    default=4_000_000,
+    show_default=True,
+    type=click.IntRange(5_000, 1_000_000_000),
+    help="Of the tree; its snapshot takes 40 bytes an account on the disk meanwhile.",
+)
+@click.option(
+    "--fragments", default=2, show_default=True, type=click.IntRange(1, 4), help="Leaves of an account."
+)
+@click.option("--workers", type=click.IntRange(1, 64), help="Chunks at a time; as many as processors.")
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, writable=True),
+    help="Where the snapshot is written meanwhile.",
+)
+def evidence(
+    *, as_json: bool, leaves: int, fragments: int, workers: int | None, directory: str | None
+) -> None:
+    """Leaves of the proof of liabilities a CPU-second, with the kernel and without, beside bare SHA-256."""
+    options = ["--leaves", str(leaves), "--fragments", str(fragments)]
+    options += ["--workers", str(workers)] if workers else []
+    options += ["--directory", directory] if directory else []
+    options += ["--json"] if as_json else []
+    _run("evidence.py", options)
+
+
 def _run(script: str, options: list[str]) -> None:
     """A bench in a process of its own: what it measures is then its own."""
     path = BENCHES / script

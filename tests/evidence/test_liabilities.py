@@ -144,9 +144,9 @@ def test_levels_that_were_kept_serve_the_same_proofs(tmp_path):
 @settings(max_examples=25, deadline=None)
 def test_every_slot_has_a_place_of_its_own_and_is_found_again(slots, key, number):
     net = order.network(key, order.Chunk(number, 0, slots, 1))
-    at = order.places(net)
+    at = order.walked(net, order.every_slot(net))
     assert sorted(at.tolist()) == list(range(slots))
-    assert order.slots(net, at).tolist() == list(range(slots))
+    assert order.walked(net, at, back=True).tolist() == list(range(slots))
     assert at[0] == small_tree.moved(key, number, slots, 0)
     assert at[-1] == small_tree.moved(key, number, slots, slots - 1)
 
@@ -167,9 +167,15 @@ def test_chunks_cover_all_accounts_once_in_whole_tiles(customers, data):
 
 
 def test_the_kernel_orders_as_the_twin_does(library):
+    made = kernel.Kernel(library)
     for slots in (1, 2, 3, 1000, 2**18):
         net = order.network(b"k" * 32, order.Chunk(3, 0, slots, 1))
-        assert np.array_equal(kernel.Kernel(library).places(net), twin.places(net))
+        every = order.every_slot(net)
+        at = made.walked(net, every)
+        assert np.array_equal(at, twin.walked(net, every))
+        assert np.array_equal(made.walked(net, at, back=True), every)
+        with pytest.raises(AssertionError, match="outside"):
+            made.walked(net, np.array([slots], np.uint32))
 
 
 # ── fragments and keys ───────────────────────────────────────────────────────────────────────────────────

@@ -99,6 +99,8 @@ def below(tree: bytes, leaves: int, tile: int, nodes: Octets, using: Engine) -> 
 
     Its last level is the tile's own node, or the root of a tree that is no larger.
     """
+    if len(nodes) == TILE:
+        return using.levels(nodes)
     levels = [nodes]
     for level in range(min(KEPT, profile.height_of(leaves))):
         here = levels[-1]
@@ -115,7 +117,8 @@ def _chunk(
 ) -> tuple[bytes, tuple[Octets, Octets]]:
     """A chunk's records; the nodes of its whole tiles, and the leaves of the last tile that is not whole."""
     records = source.records(chunk.first, chunk.end)
-    at = using.places(order.network(keys.order, chunk))
+    net = order.network(keys.order, chunk)
+    at = using.walked(net, order.every_slot(net))
     nodes = using.leaves(tree, keys.nonce, records, chunk.fragments, at, chunk.slots)
     whole = chunk.slots // TILE * TILE
     # Copied: what is left over must not hold the chunk's leaves in memory.

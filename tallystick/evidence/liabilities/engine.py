@@ -18,12 +18,13 @@ class Engine(Protocol):
 
     @property
     def NAME(self) -> str: ...
-    def places(self, net: Network) -> Places: ...
+    def walked(self, net: Network, wanted: Places, *, back: bool = False) -> Places: ...
     def leaves(
         self, tree: bytes, nonce_key: bytes, records: bytes, fragments: int, at: Places, room: int
     ) -> Octets: ...
     def parents(self, nodes: Octets) -> Octets: ...
     def tiles(self, nodes: Octets) -> Octets: ...
+    def levels(self, nodes: Octets) -> list[Octets]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,13 @@ def _compare(found: kernel.Kernel) -> None:
         for number in range(171)
     )
     net = order.network(bytes(32), order.Chunk(0, 0, 171, 3))
-    at = twin.places(net)
-    if not np.array_equal(found.places(net), at):
+    slots = order.every_slot(net)
+    at = twin.walked(net, slots)
+    back = found.walked(net, at, back=True)
+    if not np.array_equal(found.walked(net, slots), at) or not np.array_equal(back, slots):
         raise kernel.NotLoaded("the library orders leaves otherwise than its Python twin")
     mine, its = (each.leaves(b"t" * 32, b"k" * 32, records, 3, at, 513)[:512] for each in (TWIN, found))
-    if not np.array_equal(mine, its) or not np.array_equal(TWIN.tiles(mine), found.tiles(its)):
+    levels = zip(TWIN.levels(mine[:256]), found.levels(its[:256]), strict=True)
+    alike = np.array_equal(mine, its) and all(np.array_equal(*each) for each in levels)
+    if not alike or not np.array_equal(TWIN.tiles(mine), found.tiles(its)):
         raise kernel.NotLoaded("the library hashes otherwise than its Python twin")

@@ -101,23 +101,14 @@ def network(order_key: bytes, of: Chunk) -> Network:
     return Network(a, b, of.slots, np.concatenate(rows))
 
 
-def places(net: Network) -> Places:
-    """Where each slot of the chunk lies, counted from the chunk's first leaf."""
-    return places_of(net, np.arange(net.slots, dtype=np.uint32))
+def every_slot(net: Network) -> Places:
+    """All slots of a chunk, to ask where they lie."""
+    return np.arange(net.slots, dtype=np.uint32)
 
 
-def places_of(net: Network, wanted: Places) -> Places:
-    """Where these slots lie."""
-    return _walk(net, wanted, back=False)
-
-
-def slots(net: Network, wanted: Places) -> Places:
-    """Which slots lie at these places."""
-    return _walk(net, wanted.astype(np.uint32), back=True)
-
-
-def _walk(net: Network, start: Places, *, back: bool) -> Places:
-    found = _through(net, start, back=back)
+def walked(net: Network, wanted: Places, *, back: bool = False) -> Places:
+    """Where these slots lie, counted from the chunk's first leaf; with `back`, which slots lie there."""
+    found = _through(net, wanted.astype(np.uint32), back=back)
     # The network's square is a little larger than the chunk: what falls outside goes through it again.
     while (outside := np.flatnonzero(found >= net.slots)).size:
         found[outside] = _through(net, found[outside], back=back)

@@ -51,7 +51,7 @@ class Prover:
         chunk = order.chunk_of_account(index, told.customers, told.fragments)
         net = self._network(chunk)
         slot = (index - chunk.first) * told.fragments
-        at = order.places_of(net, np.arange(slot, slot + told.fragments, dtype=np.uint32))
+        at = self._engine.walked(net, np.arange(slot, slot + told.fragments, dtype=np.uint32))
         nonce = profile.nonce(self._keys.nonce, account)
         balance = int.from_bytes(self._records[index, 32:].tobytes(), "big")
         amounts = profile.fragments(balance, told.fragments, nonce)
@@ -102,7 +102,7 @@ class Prover:
         within = [
             np.arange(tile * TILE, min((tile + 1) * TILE, chunk.slots), dtype=np.uint32) for tile in wanted
         ]
-        slots = order.slots(net, np.concatenate(within)).astype(np.int64)
+        slots = self._engine.walked(net, np.concatenate(within), back=True).astype(np.int64)
         owners, numbers = np.divmod(slots, fragments)
         # Each leaf's record, and of its fragments that one alone.
         at = np.full(len(slots) * fragments, SKIP, np.uint32)

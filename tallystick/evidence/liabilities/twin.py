@@ -27,9 +27,9 @@ _RECORD = np.dtype([("account", "u1", 32), ("amount", ">u8")])
 _HMAC_BLOCK = 64
 
 
-def places(net: Network) -> Places:
-    """Where each slot of a chunk lies."""
-    return order.places(net)
+def walked(net: Network, wanted: Places, *, back: bool = False) -> Places:
+    """Where these slots lie; with `back`, which slots lie there."""
+    return order.walked(net, wanted, back=back)
 
 
 def leaves(tree: bytes, nonce_key: bytes, records: bytes, fragments: int, at: Places, room: int) -> Octets:
@@ -76,6 +76,14 @@ def tiles(nodes: Octets) -> Octets:
     for _ in range(8):
         nodes = parents(nodes)
     return nodes
+
+
+def levels(nodes: Octets) -> list[Octets]:
+    """A tile's 256 nodes and every level above them, to the one node they become."""
+    found = [nodes]
+    for _ in range(8):
+        found.append(parents(found[-1]))
+    return found
 
 
 def _nonces(key: bytes, accounts: bytes) -> bytes:

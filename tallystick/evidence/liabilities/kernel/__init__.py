@@ -25,10 +25,11 @@ _POINTER, _U32, _U64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
 _SIGNATURES = {
     "psum_version": [],
     "psum_accelerated": [],
-    "psum_places": [_POINTER, _U32, _U32, _U32, _POINTER],
+    "psum_walk": [_POINTER, _U32, _U32, _U32, ctypes.c_int, _POINTER, _U32, _POINTER],
     "psum_leaves": [_POINTER, _POINTER, _POINTER, _U32, _U32, _POINTER, _U32, _POINTER, ctypes.c_int],
     "psum_parents": [_POINTER, _U64, _POINTER, ctypes.c_int],
     "psum_tiles": [_POINTER, _U64, _POINTER, ctypes.c_int],
+    "psum_levels": [_POINTER, ctypes.c_int],
     "psum_bare": [_POINTER, _POINTER, ctypes.c_int, _POINTER, ctypes.c_int],
 }
 
@@ -56,12 +57,22 @@ class Kernel:
         accelerated = not portable and self._library.psum_accelerated()
         self.NAME = "c-sha-ni" if accelerated else "c-portable"
 
-    def places(self, net: Network) -> Places:
+    def walked(self, net: Network, wanted: Places, *, back: bool = False) -> Places:
         """As the twin's."""
-        found = np.empty(net.slots, np.uint32)
-        tables = np.ascontiguousarray(net.tables, np.uint32)
+        wanted, tables = np.ascontiguousarray(wanted, np.uint32), np.ascontiguousarray(net.tables, np.uint32)
         assert len(tables) == 5 * (net.a + net.b), "ten rounds, five of each size"
-        self._call("psum_places", tables.ctypes.data, net.a, net.b, net.slots, found.ctypes.data)
+        found = np.empty(len(wanted), np.uint32)
+        self._call(
+            "psum_walk",
+            tables.ctypes.data,
+            net.a,
+            net.b,
+            net.slots,
+            int(back),
+            wanted.ctypes.data,
+            len(wanted),
+            found.ctypes.data,
+        )
         return found
 
     def leaves(
@@ -105,6 +116,14 @@ class Kernel:
         above = np.empty((len(nodes) // TILE, profile.NODE_BYTES), np.uint8)
         self._call("psum_tiles", nodes.ctypes.data, len(above), above.ctypes.data, self._portable)
         return above
+
+    def levels(self, nodes: Octets) -> list[Octets]:
+        """As the twin's."""
+        assert len(nodes) == TILE, "one tile"
+        found = np.empty((2 * TILE - 1, profile.NODE_BYTES), np.uint8)
+        found[:TILE] = nodes
+        self._call("psum_levels", found.ctypes.data, self._portable)
+        return [found[2 * TILE - (2 * TILE >> level) :][: TILE >> level] for level in range(9)]
 
     def bare(self, messages: Octets) -> None:
         """Hash two messages of whole blocks, a row each: how fast SHA-256 is here at best."""

@@ -211,33 +211,44 @@ static two_fn *chosen(int portable) {
     return two_portable;
 }
 
-/* Where each slot of a chunk lies: `places[s]` for s below `slots`.
+/* Where slots of a chunk lie, or with `back` which slots lie there: `found[i]` for each `wanted[i]`.
  * `tables`: the ten rounds' values in a row, `b` in even rounds (each below a), `a` in odd ones (below b). */
-EXPORT int psum_places(const uint32_t *tables, uint32_t a, uint32_t b, uint32_t slots, uint32_t *places) {
+EXPORT int psum_walk(const uint32_t *tables, uint32_t a, uint32_t b, uint32_t slots, int back,
+                     const uint32_t *wanted, uint32_t count, uint32_t *found) {
     if (slots == 0 || slots >= SKIP || a == 0 || b == 0 || (uint64_t)a * b < slots ||
-        (uint64_t)a * b > 0xffffffffu)
+        (uint64_t)a * b > 0x7fffffffu)
         return BAD_ARGUMENT;
     const uint32_t *table[ROUNDS];
     for (int r = 0; r < ROUNDS; r++) {
         table[r] = tables;
-        uint32_t most = r & 1 ? b : a, count = r & 1 ? a : b;
-        for (uint32_t x = 0; x < count; x++)
+        uint32_t most = r & 1 ? b : a, length = r & 1 ? a : b;
+        for (uint32_t x = 0; x < length; x++)
             if (tables[x] >= most) return BAD_ARGUMENT;
-        tables += count;
+        tables += length;
     }
-    for (uint32_t slot = 0; slot < slots; slot++) {
-        uint32_t x = slot;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t x = wanted[i];
+        if (x >= slots) return PLACE_OUTSIDE;
         do {
             uint32_t left = x / b, right = x % b;
-            for (int r = 0; r < ROUNDS; r += 2) {
-                left += table[r][right];
-                if (left >= a) left -= a;
-                right += table[r + 1][left];
-                if (right >= b) right -= b;
+            if (back) {
+                for (int r = ROUNDS - 2; r >= 0; r -= 2) {
+                    right += b - table[r + 1][left];
+                    if (right >= b) right -= b;
+                    left += a - table[r][right];
+                    if (left >= a) left -= a;
+                }
+            } else {
+                for (int r = 0; r < ROUNDS; r += 2) {
+                    left += table[r][right];
+                    if (left >= a) left -= a;
+                    right += table[r + 1][left];
+                    if (right >= b) right -= b;
+                }
             }
             x = left * b + right;
         } while (x >= slots);
-        places[slot] = x;
+        found[i] = x;
     }
     return DONE;
 }
@@ -383,6 +394,20 @@ EXPORT int psum_parents(const uint8_t *nodes, uint64_t pairs, uint8_t *to, int p
     if (pairs >> 40) return BAD_ARGUMENT;
     prepare_inner(message);
     return parents(chosen(portable), nodes, (size_t)pairs, to, message);
+}
+
+/* All levels of a tile: after its 256 nodes come 128 parents, 64, and so on to the one of 511. */
+EXPORT int psum_levels(uint8_t *nodes, int portable) {
+    two_fn *two = chosen(portable);
+    uint8_t message[2][128];
+    prepare_inner(message);
+    for (size_t pairs = 128; pairs; pairs /= 2) {
+        uint8_t *above = nodes + 2 * pairs * NODE;
+        int answer = parents(two, nodes, pairs, above, message);
+        if (answer != DONE) return answer;
+        nodes = above;
+    }
+    return DONE;
 }
 
 /* The machine's limit, for the bench: two messages of so many blocks, and nothing else. */
