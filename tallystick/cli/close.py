@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from tallystick.custody.workbench import closing
     from tallystick.identity.access import Actor
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_book = click.option(
-    "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
-)
 _date = click.DateTime(formats=["%Y-%m-%d"])
 LISTED = 10
 """Days listed where none is named."""
@@ -31,7 +27,7 @@ CASES_MAX = 10_000
 
 
 @click.command()
-@_book
+@ground.book_option
 @click.option("--date", type=_date, help="The day; without it, the last days and how each stands.")
 @click.option("--prepare", is_flag=True, help="Sign the day as the first of two.")
 @click.option(
@@ -40,7 +36,7 @@ CASES_MAX = 10_000
 @click.option(
     "--token", envvar="TALLYSTICK_API_TOKEN", help="Of whoever signs; best given as TALLYSTICK_API_TOKEN."
 )
-@_json
+@ground.json_option
 def close(
     *,
     book: int | None,
@@ -53,7 +49,7 @@ def close(
     """Look at a day of a book, or sign it. Exit code 1: it is not closed and not ready to be."""
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
-        found, now = _the_book(book), dt.datetime.now(dt.UTC)
+        found, now = ground.book_of(book), dt.datetime.now(dt.UTC)
         if prepare or sign:
             _sign(found, date, prepare, sign, token, now)
         told = _days(found, now) if date is None else _day(found, date.date(), now)
@@ -66,10 +62,10 @@ def close(
 
 
 @click.command()
-@_book
+@ground.book_option
 @click.option("--kind", help="Only of this kind: timing, amount, duplicate …")
 @click.option("--resolved", is_flag=True, help="Those that are resolved, instead of those that are not.")
-@_json
+@ground.json_option
 def cases(*, book: int | None, kind: str | None, resolved: bool, as_json: bool) -> None:
     """List the differences with the bank that are worked on."""
     with ground.refusals(as_json=as_json):
@@ -79,7 +75,7 @@ def cases(*, book: int | None, kind: str | None, resolved: bool, as_json: bool) 
         from tallystick.custody.workbench import cases as cases_
         from tallystick.custody.workbench_models import CaseStatus
 
-        found, now = _the_book(book), dt.datetime.now(dt.UTC)
+        found, now = ground.book_of(book), dt.datetime.now(dt.UTC)
         if kind is not None and kind not in set(BreakKind):
             raise click.BadParameter(", ".join(BreakKind), param_hint="--kind")
         filters = cases_.Filters(
@@ -121,14 +117,14 @@ def cases(*, book: int | None, kind: str | None, resolved: bool, as_json: bool) 
 
 
 @click.command("book-days")
-@_book
+@ground.book_option
 @click.option("--calendar", help="CN, CN-MARKET, GB, TARGET or WEEKENDS.")
 @click.option("--cut-off", type=click.DateTime(formats=["%H:%M"]), help="In the book's time zone.")
 @click.option("--write-off-max", type=int, help="Minor units that a match by hand may leave over.")
 @click.option("--break-age-max", type=int, help="Business days a difference may be old unexplained.")
 @click.option("--receipt-age-max", type=int, help="Business days money may lie in suspense.")
 @click.option("--reason", help="Why they change; without it, nothing is changed.")
-@_json
+@ground.json_option
 def book_days(
     *,
     book: int | None,
@@ -146,7 +142,7 @@ def book_days(
         from tallystick.custody import book_days as days_
         from tallystick.identity.access import Actor
 
-        found = _the_book(book)
+        found = ground.book_of(book)
         days = days_.days(APP, found)
         if reason is not None:
             days = days_.set_days(
@@ -170,17 +166,6 @@ def book_days(
 
 
 # ── within ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _the_book(book: int | None) -> int:
-    from tallystick.custody import books, errors
-
-    if book is not None:
-        return books.book(APP, book).id
-    every = books.books(APP)
-    if len(every) != 1:
-        raise errors.BookUnknown(book="–")
-    return every[0].id
 
 
 def _sign(

@@ -18,7 +18,6 @@ from tallystick.core.db import APP
 if TYPE_CHECKING:
     from tallystick.identity.access import Actor
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _book = click.option("--book", type=click.IntRange(1, 899), default=1, show_default=True, help="Its number.")
 
 
@@ -33,7 +32,7 @@ def currencies() -> None:
 @click.argument("rate")
 @click.option("--source", required=True, help="Who said it.")
 @click.option("--as-of", help="When, such as 2026-11-22T09:15:00+08:00. [default: now]")
-@_json
+@ground.json_option
 def rate(*, base: str, quoted: str, rate: str, source: str, as_of: str | None, as_json: bool) -> None:
     """Record that one unit of BASE is worth RATE units of QUOTED."""
     with ground.refusals(as_json=as_json):
@@ -72,7 +71,7 @@ def rate(*, base: str, quoted: str, rate: str, source: str, as_of: str | None, a
 @click.option("--fee", help="The fee of each exchange, of what is sold.")
 @click.option("--from", "from_day", type=click.DateTime(["%Y-%m-%d"]), help="From this day. [default: today]")
 @_book
-@_json
+@ground.json_option
 def corridor(
     *,
     from_country: str,
@@ -135,7 +134,7 @@ def corridor(
 @currencies.command()
 @click.option("--reporting", default="CNY", show_default=True, help="The asset to value in.")
 @_book
-@_json
+@ground.json_option
 def revalue(*, reporting: str, book: int, as_json: bool) -> None:
     """Value the exchange positions at the rates of now, with what they cost and have gained."""
     with ground.refusals(as_json=as_json):

@@ -16,6 +16,11 @@ import click
 
 from tallystick.core import postgres
 
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+book_option = click.option(
+    "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
+)
+
 
 def stand(*, quiet: bool = False) -> postgres.Server:
     """The server runs, its database and roles are there, and models can be imported. Safe to repeat."""
@@ -30,6 +35,19 @@ def stand(*, quiet: bool = False) -> postgres.Server:
 def say(line: str) -> None:
     """Tell the person; the answer itself goes to standard output alone."""
     click.echo(line, err=True)
+
+
+def book_of(book: int | None) -> int:
+    """The book named, or the only one there is."""
+    from tallystick.core.db import APP
+    from tallystick.custody import books
+
+    if book is not None:
+        return books.book(APP, book).id
+    there = books.books(APP)
+    if len(there) != 1:
+        raise click.UsageError(f"There are {len(there)} books: name one with --book.")
+    return there[0].id
 
 
 @contextlib.contextmanager

@@ -26,7 +26,6 @@ WARNED = 3
 
 FLOWS = ("withdrawals", "deposits", "repayments")
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _book = click.option("--book", type=click.IntRange(1, 899), default=1, show_default=True, help="Its number.")
 _asset = click.option("--asset", default="CNY", show_default=True, help="Its code.")
 
@@ -40,7 +39,7 @@ def liquidity() -> None:
 @_book
 @_asset
 @click.option("--dry", is_flag=True, help="Keep nothing.")
-@_json
+@ground.json_option
 def forecast(*, book: int, asset: str, dry: bool, as_json: bool) -> None:
     """Forecast each day's withdrawals, deposits and repayments, and how long the money lasts.
 
@@ -72,7 +71,7 @@ def forecast(*, book: int, asset: str, dry: bool, as_json: bool) -> None:
 @click.option("--flow", type=click.Choice(FLOWS), default="withdrawals", show_default=True)
 @click.option("--horizon", type=click.IntRange(1, 28), default=7, show_default=True, help="Days ahead.")
 @click.option("--origins", type=click.IntRange(1, 120), default=60, show_default=True, help="Forecasts made.")
-@_json
+@ground.json_option
 def backtest(*, book: int, asset: str, flow: str, horizon: int, origins: int, as_json: bool) -> None:
     """Make the forecasts of past days again, knowing only the days before, and say how far off they were."""
     with ground.refusals(as_json=as_json):
@@ -99,7 +98,7 @@ def backtest(*, book: int, asset: str, flow: str, horizon: int, origins: int, as
 @liquidity.command()
 @_book
 @_asset
-@_json
+@ground.json_option
 def queue(*, book: int, asset: str, as_json: bool) -> None:
     """Payouts that were asked for and not made yet, in order, with the day each is about to be made."""
     with ground.refusals(as_json=as_json):
@@ -151,7 +150,7 @@ def queue(*, book: int, asset: str, as_json: bool) -> None:
 @click.argument("amount")
 @click.option("--reason", required=True, help="Why; kept with the limit.")
 @click.option("--from", "from_day", type=click.DateTime(["%Y-%m-%d"]), help="From this day. [default: today]")
-@_json
+@ground.json_option
 def limit(
     *, book: int, asset: str, amount: str, reason: str, from_day: datetime | None, as_json: bool
 ) -> None:

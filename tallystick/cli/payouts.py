@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 STATUSES = "asked pending released batched sent accepted settled refused cancelled declined rejected returned".split()
 LIST_MAX = 1_000
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_book = click.option(
-    "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
-)
-
 
 @click.group()
 def payouts() -> None:
@@ -40,8 +35,8 @@ def payouts() -> None:
 @click.option("--status", type=click.Choice(STATUSES), help="Only those that stand there.")
 @click.option("--owner", help="Only this client's.")
 @click.option("--limit", type=click.IntRange(1, LIST_MAX), default=50, show_default=True, help="How many.")
-@_book
-@_json
+@ground.book_option
+@ground.json_option
 def list_(*, status: str | None, owner: str | None, limit: int, book: int | None, as_json: bool) -> None:
     """List payouts, the newest first, with where they stand."""
     with ground.refusals(as_json=as_json):
@@ -50,7 +45,7 @@ def list_(*, status: str | None, owner: str | None, limit: int, book: int | None
         from tallystick.custody.payouts import orders
 
         wanted = None if status is None else PayoutStatus(status)
-        found = orders.payouts(APP, _the_book(book), status=wanted, owner=owner, limit=limit)
+        found = orders.payouts(APP, ground.book_of(book), status=wanted, owner=owner, limit=limit)
     if as_json:
         _print_json({"schema": "tallystick/payouts-list/1", "payouts": [_payout(each) for each in found]})
         return
@@ -64,8 +59,8 @@ def list_(*, status: str | None, owner: str | None, limit: int, book: int | None
 
 @payouts.command()
 @click.option("--asset", default="CNY", show_default=True, help="Payouts of this asset.")
-@_book
-@_json
+@ground.book_option
+@ground.json_option
 def batch(*, asset: str, book: int | None, as_json: bool) -> None:
     """Put every released payout into a batch for the next business day by cut-off and calendar."""
     with ground.refusals(as_json=as_json):
@@ -73,7 +68,9 @@ def batch(*, asset: str, book: int | None, as_json: bool) -> None:
         from tallystick.custody import assets
         from tallystick.custody.payouts import batches
 
-        made = batches.make(APP, _the_book(book), assets.asset(APP, asset).number, actor=_actor(), now=_now())
+        made = batches.make(
+            APP, ground.book_of(book), assets.asset(APP, asset).number, actor=_actor(), now=_now()
+        )
     _print_batch(made, "tallystick/payouts-batch/1", as_json)
 
 
@@ -87,7 +84,7 @@ def batch(*, asset: str, book: int | None, as_json: bool) -> None:
     help="The file to write; never over another.",
 )
 @click.option("--sent", is_flag=True, help="Also say that it is handed to the bank with this.")
-@_json
+@ground.json_option
 def export(*, batch_id: str, path: Path, sent: bool, as_json: bool) -> None:
     """Write a batch's pain.001 file: the same bytes every time. It holds account numbers in clear."""
     with ground.refusals(as_json=as_json):
@@ -106,15 +103,15 @@ def export(*, batch_id: str, path: Path, sent: bool, as_json: bool) -> None:
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@_book
-@_json
+@ground.book_option
+@ground.json_option
 def import_status(*, files: tuple[Path, ...], book: int | None, as_json: bool) -> None:
     """Take the bank's answers (pain.002): each whole or not at all, the same file once."""
     with ground.refusals(as_json=as_json):
         ground.stand(quiet=as_json)
         from tallystick.custody.payouts import reports
 
-        number = _the_book(book)
+        number = ground.book_of(book)
         taken = []
         for path in files:
             took = reports.import_answer(
@@ -200,17 +197,6 @@ def _number(batch_id: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
         raise click.BadParameter("a batch is written pbt_ and its number", param_hint="BATCH")
     return int(digits)
-
-
-def _the_book(book: int | None) -> int:
-    from tallystick.custody import books
-
-    if book is not None:
-        return books.book(APP, book).id
-    held = books.books(APP)
-    if len(held) != 1:
-        raise click.UsageError(f"There are {len(held)} books: name one with --book.")
-    return held[0].id
 
 
 def _actor() -> Any:

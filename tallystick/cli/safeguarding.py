@@ -25,10 +25,6 @@ from tallystick.core.db import APP
 if TYPE_CHECKING:
     from tallystick.custody.safeguarding import proof_file, proofs
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_book = click.option(
-    "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
-)
 _pdf = click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), help="Also write it as a PDF.")
 _language = click.option(
     "--language",
@@ -81,7 +77,7 @@ def declare(*, account: str, role: str, institution: str, country: str, number: 
 
 
 @safeguarding.command()
-@_book
+@ground.book_option
 @click.option("--role", required=True, help="In what matter: safeguarding officer, custodian, auditor …")
 @click.option("--name", required=True)
 @click.option("--organisation", default="")
@@ -106,7 +102,7 @@ def contact(
         from tallystick.custody.safeguarding import arrangements
         from tallystick.identity.access import Actor
 
-        found, actor = _the_book(book), Actor.system("cli")
+        found, actor = ground.book_of(book), Actor.system("cli")
         if end:
             arrangements.end_contact(APP, found, role, name, actor=actor, now=_now())
             return
@@ -122,7 +118,7 @@ def contact(
 
 
 @safeguarding.command()
-@_book
+@ground.book_option
 @click.option("--asset", required=True, help="Such as CNY.")
 @click.option("--amount-minor", type=click.IntRange(0), required=True, help="In minor units; 0 ends it.")
 @click.option("--reason", required=True, help="The risk it is for, and the policy it rests on.")
@@ -135,7 +131,7 @@ def prudent(*, book: int | None, asset: str, amount_minor: int, reason: str) -> 
 
         arrangements.segregate_prudently(
             APP,
-            _the_book(book),
+            ground.book_of(book),
             asset,
             amount_minor,
             reason=reason,
@@ -145,13 +141,13 @@ def prudent(*, book: int | None, asset: str, amount_minor: int, reason: str) -> 
 
 
 @safeguarding.command()
-@_book
+@ground.book_option
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The day; else the last that is over.")
 @click.option("--out", type=_OUT, help="Also write its file, for `safeguarding verify`.")
 @_pdf
 @_language
 @click.option("--strict", is_flag=True, help="Exit code 3 where it is not compliant.")
-@_json
+@ground.json_option
 def prove(
     *,
     book: int | None,
@@ -168,7 +164,7 @@ def prove(
         from tallystick.custody.safeguarding import proofs
         from tallystick.identity.access import Actor
 
-        found = _the_book(book)
+        found = ground.book_of(book)
         wanted = day.date() if day else _last_day(found)
         with _bar(shown=not as_json) as advance:
             made = proofs.prove(APP, found, wanted, actor=Actor.system("cli"), now=_now(), progress=advance)
@@ -182,7 +178,7 @@ def prove(
 @click.option("--out", type=_OUT, help="Write its file.")
 @_pdf
 @_language
-@_json
+@ground.json_option
 def show(
     *, proof: str, out: Path | None, pdf: Path | None, language: Literal["zh-hans", "en"], as_json: bool
 ) -> None:
@@ -198,7 +194,7 @@ def show(
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@_json
+@ground.json_option
 def verify(*, files: tuple[Path, ...], as_json: bool) -> None:
     """Add proofs' FILES up again, with nothing but the files; several also as a chain.
 
@@ -225,11 +221,11 @@ def verify(*, files: tuple[Path, ...], as_json: bool) -> None:
 
 
 @safeguarding.command("resolution-pack")
-@_book
+@ground.book_option
 @click.option(
     "--out", type=_OUT, required=True, help="The ZIP to write. It holds everybody's data: keep it so."
 )
-@_json
+@ground.json_option
 def resolution_pack(*, book: int | None, out: Path, as_json: bool) -> None:
     """Build the resolution pack: what a stranger needs to give clients their money back."""
     with ground.refusals(as_json=as_json):
@@ -244,7 +240,7 @@ def resolution_pack(*, book: int | None, out: Path, as_json: bool) -> None:
             with os.fdopen(handle, "wb") as content, _bar(shown=not as_json) as advance:
                 made = pack.build(
                     APP,
-                    _the_book(book),
+                    ground.book_of(book),
                     content,
                     actor=Actor.system("cli"),
                     now=began,
@@ -425,15 +421,3 @@ def _last_day(book: int) -> dt.date:
     from tallystick.custody import books
 
     return books.book(APP, book).today(_now()) - dt.timedelta(days=1)
-
-
-def _the_book(book: int | None) -> int:
-    """The book named, or the only one there is."""
-    from tallystick.custody import books
-
-    if book is not None:
-        return books.book(APP, book).id
-    there = books.books(APP)
-    if len(there) != 1:
-        raise click.UsageError(f"There are {len(there)} books: name one with --book.")
-    return there[0].id

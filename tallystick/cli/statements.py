@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 BAR_BYTES_MIN = 1 << 20
 """Shorter files are read before a bar could be seen."""
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _encoding = click.option(
     "--encoding", help="Of files that name none, where their bytes do not show it: gb18030, cp852."
 )
@@ -42,9 +41,6 @@ _mapping = click.option(
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What the columns of a CSV file are, in YAML or JSON; of several, the first that has its header.",
-)
-_book = click.option(
-    "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
 )
 
 
@@ -57,7 +53,7 @@ def statements() -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @_mapping
 @_encoding
-@_json
+@ground.json_option
 def check(
     *, paths: tuple[Path, ...], mapping_paths: tuple[Path, ...], encoding: str | None, as_json: bool
 ) -> None:
@@ -89,10 +85,10 @@ def check(
 @click.option(
     "--account", help="The control account, acc_…; else the one whose reference is the file's account."
 )
-@_book
+@ground.book_option
 @_mapping
 @_encoding
-@_json
+@ground.json_option
 def import_(
     *,
     files: tuple[Path, ...],
@@ -110,7 +106,7 @@ def import_(
         ground.stand(quiet=as_json)
         mappings = _mappings(mapping_paths)
         number = _account_number(account) if account else None
-        found = book if number is not None else _the_book(book)
+        found = book if number is not None else ground.book_of(book)
         answers = []
         for path in files:
             with _bar(shown=not as_json, whole=2 * path.stat().st_size) as advance:
@@ -125,7 +121,7 @@ def import_(
 
 
 @click.command()
-@_book
+@ground.book_option
 @click.option("--account", "account_texts", multiple=True, help="A control account, acc_…; else every one.")
 @click.option(
     "--to", type=click.DateTime(["%Y-%m-%d"]), help="Statements that end after this day do not count."
@@ -134,7 +130,7 @@ def import_(
     "--window-days", type=click.IntRange(0, 31), help="How far apart lines without a reference may be."
 )
 @click.option("--timing-days", type=click.IntRange(0, 31), help="How long the bank may take to book.")
-@_json
+@ground.json_option
 def reconcile(
     *,
     book: int | None,
@@ -150,7 +146,7 @@ def reconcile(
         from tallystick.custody import accounts, matching, reconciliation
         from tallystick.identity.access import Actor
 
-        found = _the_book(book)
+        found = ground.book_of(book)
         wanted = [accounts.account(APP, _account_number(text)) for text in account_texts]
         every = not wanted
         if every:
@@ -528,18 +524,6 @@ def _account_number(text: str) -> int:
         return numbers.parse_account(text)
     except ValueError as wrong:
         raise click.BadParameter(str(wrong), param_hint="--account") from None
-
-
-def _the_book(book: int | None) -> int:
-    """The book named, or the only one there is."""
-    from tallystick.custody import books
-
-    if book is not None:
-        return books.book(APP, book).id
-    there = books.books(APP)
-    if len(there) != 1:
-        raise click.UsageError(f"There are {len(there)} books: name one with --book.")
-    return there[0].id
 
 
 def _has_statements(account: accounts.Account) -> bool:
