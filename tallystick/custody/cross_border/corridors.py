@@ -23,7 +23,7 @@ from tallystick.identity import access
 from tallystick.identity.access import Actor
 
 PERIOD_DAYS_MAX = 366
-_COUNTRY = re.compile(r"^[A-Z]{2}$")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,6 @@ from tallystick.custody import errors
 DAYS_MIN = 35
 """Five weeks: below that a week has not been seen often enough."""
 
-HORIZON_MAX = 92
 PATHS = 1_000
 SEED = 20_260_301
 LEVELS = (80, 95)
