@@ -14,6 +14,7 @@ from tallystick.identity.roles import Role
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 CLI = Actor.system("cli")
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 class SecureClient(Client):
@@ -21,6 +22,20 @@ class SecureClient(Client):
 
     def generic(self, *arguments, **other):  # type: ignore[no-untyped-def]
         return super().generic(*arguments, **{**other, "secure": True})
+
+
+def signed_in(name: str, language: str = "en") -> SecureClient:
+    """A browser of this user's, who is there already."""
+    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": language})
+    client.force_login(users.find(APP, name), backend=BACKEND)
+    return client
+
+
+def page(client: Client, path: str, status: int = 200) -> str:
+    """What is at this address, answered with this status."""
+    answer = client.get(path)
+    assert answer.status_code == status, (path, answer.content[:300])
+    return answer.content.decode()
 
 
 @pytest.fixture
@@ -32,12 +47,12 @@ def client() -> Client:
 def sign_in(client):
     """Makes a user of this role and signs them in."""
 
-    def signed_in(role: Role | None, *, customer_number: str | None = None) -> Client:
+    def of_role(role: Role | None, *, customer_number: str | None = None) -> Client:
         name = (role or "nobody").replace("_", "-")
         user = users.create(APP, name, name=name, customer_number=customer_number, actor=CLI, now=NOW)
         if role is not None:
             users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=NOW)
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(user, backend=BACKEND)
         return client
 
-    return signed_in
+    return of_role

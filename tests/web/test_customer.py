@@ -22,7 +22,6 @@ from tallystick.custody import (
     history,
     holders,
     numbers,
-    posting,
 )
 from tallystick.custody.holder_models import Condition
 from tallystick.custody.payout_models import PayoutStatus
@@ -32,7 +31,7 @@ from tallystick.identity.roles import Role
 from tallystick.web import words
 
 from . import customer_seed, seed
-from .conftest import CLI, SecureClient
+from .conftest import CLI, signed_in
 
 NOW = datetime.now(UTC)
 PEOPLE = {
@@ -51,21 +50,12 @@ def cast(ledger_database_module):
     for name, (role, number) in PEOPLE.items():
         user = users.create(APP, name, name=name, customer_number=number, actor=CLI, now=NOW)
         users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=NOW)
-    yield found
-    gateway = posting.gateway()
-    if isinstance(gateway, posting.InProcess):
-        gateway.close()
+    return found
 
 
 @pytest.fixture(scope="module")
 def side(cast):
     return customer_seed.side(cast, now=NOW)
-
-
-def signed_in(name, language="en"):
-    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": language})
-    client.force_login(users.find(APP, name), backend="allauth.account.auth_backends.AuthenticationBackend")
-    return client
 
 
 def page(client, path, status=200):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tallystick.core.db import APP
-from tallystick.custody import history, numbers, posting, reconciliation
+from tallystick.custody import history, numbers, reconciliation
 from tallystick.custody.errors import TRANSFER_REFUSALS
 from tallystick.custody.numbers import Family
 from tallystick.identity import users
@@ -17,7 +17,7 @@ from tallystick.identity.roles import Role
 from tallystick.web import charts, words
 
 from . import seed
-from .conftest import CLI, NOW, SecureClient
+from .conftest import CLI, NOW, SecureClient, page, signed_in
 
 STAFF = (
     Role.PLATFORM_OPERATIONS,
@@ -36,24 +36,7 @@ def cast(ledger_database_module):
         number = "C-1" if role == Role.CUSTOMER else None
         user = users.create(APP, role.value, name=role.value, customer_number=number, actor=CLI, now=NOW)
         users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=NOW)
-    yield found
-    gateway = posting.gateway()
-    if isinstance(gateway, posting.InProcess):
-        gateway.close()
-
-
-def signed_in(role):
-    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": "en"})
-    client.force_login(
-        users.find(APP, role.value), backend="allauth.account.auth_backends.AuthenticationBackend"
-    )
-    return client
-
-
-def page(client, path, status=200):
-    answer = client.get(path)
-    assert answer.status_code == status, path
-    return answer.content.decode()
+    return found
 
 
 def drawn(text, chart):

@@ -9,7 +9,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from tallystick.core.db import APP
-from tallystick.custody import posting
 from tallystick.custody.payout_references import end_to_end_id
 from tallystick.custody.payouts import bank_accounts, notices, orders, returns, terms
 from tallystick.custody.safeguarding import proofs
@@ -21,7 +20,7 @@ from tests.custody.cast import BOOK, LI_QIANG
 from tests.custody.payout_cast import CARD, DAY0, LIMIT, scene
 from tests.custody.test_payout_batches import answer, entry, load
 
-from .conftest import CLI, NOW, SecureClient
+from .conftest import CLI, NOW, page, signed_in
 
 # In this order their numbers are those of the cast: whoever signs in here is whoever acted there.
 PEOPLE = (Role.PLATFORM_OPERATIONS, Role.PLATFORM_APPROVER, Role.CUSTOMER, Role.AUDITOR)
@@ -34,18 +33,7 @@ def wang(ledger_database_module):
         number = "C-WANG" if role == Role.CUSTOMER else None
         user = users.create(APP, role.value, name=role.value, customer_number=number, actor=CLI, now=NOW)
         users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=NOW)
-    yield found
-    gateway = posting.gateway()
-    if isinstance(gateway, posting.InProcess):
-        gateway.close()
-
-
-def signed_in(role, language="en"):
-    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": language})
-    client.force_login(
-        users.find(APP, role.value), backend="allauth.account.auth_backends.AuthenticationBackend"
-    )
-    return client
+    return found
 
 
 @pytest.fixture
@@ -56,12 +44,6 @@ def desk(wang):
 @pytest.fixture
 def checker(wang):
     return signed_in(Role.PLATFORM_APPROVER)
-
-
-def page(client, path, status=200):
-    got = client.get(path)
-    assert got.status_code == status, (path, got.content[:300])
-    return got.content.decode()
 
 
 def send(client, path, **fields):

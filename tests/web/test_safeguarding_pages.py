@@ -11,14 +11,14 @@ import pypdf
 import pytest
 
 from tallystick.core.db import APP
-from tallystick.custody import numbers, posting
+from tallystick.custody import numbers
 from tallystick.custody.safeguarding import pack, proof_file, proofs
 from tallystick.identity import users
 from tallystick.identity.roles import Role
 
 from . import seed
-from .conftest import CLI, NOW
-from .test_pages import STAFF, page, signed_in
+from .conftest import CLI, NOW, page, signed_in
+from .test_pages import STAFF
 
 HOME = "/books/1/safeguarding/"
 
@@ -31,10 +31,7 @@ def cast(ledger_database_module):
         number = "C-1" if role == Role.CUSTOMER else None
         user = users.create(APP, role.value, name=role.value, customer_number=number, actor=CLI, now=NOW)
         users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=NOW)
-    yield found
-    gateway = posting.gateway()
-    if isinstance(gateway, posting.InProcess):
-        gateway.close()
+    return found
 
 
 def taken(answer):

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from django.test import Client
 from jsonschema import Draft202012Validator
 
 from tallystick.api import pooling as api_pooling
@@ -33,7 +32,7 @@ from tallystick.web import words
 from tests.custody import cast
 from tests.plugin_postgres import TestDatabase
 
-from .conftest import CLI, NOW, SecureClient
+from .conftest import CLI, NOW, signed_in
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "schemas"
 LENDER, BORROWER = "20000001", "20000002"
@@ -69,12 +68,6 @@ def platform(ledger_database_module: TestDatabase) -> Iterator[Platform]:
         next(each for each in every if each.family == Family.EXTERNAL),
     )
     posting.in_process().close()
-
-
-def signed_in(name: str) -> Client:
-    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": "en"})
-    client.force_login(users.find(APP, name), backend="allauth.account.auth_backends.AuthenticationBackend")
-    return client
 
 
 def body(answer: Any) -> str:

@@ -6,14 +6,14 @@ import pytest
 from django.utils import timezone
 
 from tallystick.core.db import APP
-from tallystick.custody import history, holders, posting
+from tallystick.custody import history, holders
 from tallystick.custody.cross_border import quotes
 from tallystick.custody.liquidity import assessments, waiting
 from tallystick.identity import users
 from tallystick.identity.roles import Role
 
 from . import treasury
-from .conftest import CLI, SecureClient
+from .conftest import CLI, signed_in
 
 PEOPLE = {
     "operations": (Role.PLATFORM_OPERATIONS, None),
@@ -31,16 +31,7 @@ def cast(ledger_database_module):
     for name, (role, number) in PEOPLE.items():
         user = users.create(APP, name, name=name, customer_number=number, actor=CLI, now=now)
         users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=now)
-    yield found
-    gateway = posting.gateway()
-    if isinstance(gateway, posting.InProcess):
-        gateway.close()
-
-
-def signed_in(name, language="en"):
-    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": language})
-    client.force_login(users.find(APP, name), backend="allauth.account.auth_backends.AuthenticationBackend")
-    return client
+    return found
 
 
 def text(answer):

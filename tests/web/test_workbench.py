@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from tallystick.core.db import APP
-from tallystick.custody import book_days, numbers, posting, reconciliation
+from tallystick.custody import book_days, numbers, reconciliation
 from tallystick.custody.breaks import BreakKind
 from tallystick.custody.workbench import cases, closing, matches, receipts
 from tallystick.custody.workbench.cases import Filters
@@ -17,7 +17,7 @@ from tallystick.identity import users
 from tallystick.identity.roles import Role
 
 from . import seed
-from .conftest import CLI, NOW, SecureClient
+from .conftest import CLI, NOW, SecureClient, page, signed_in
 
 BASE = f"/books/{seed.BOOK}"
 
@@ -32,24 +32,7 @@ def cast(ledger_database_module):
         number = "C-1" if role == Role.CUSTOMER else None
         user = users.create(APP, role.value, name=role.value, customer_number=number, actor=CLI, now=NOW)
         users.grant(APP, user.pk, role, reason="A test.", actor=CLI, now=NOW)
-    yield found
-    gateway = posting.gateway()
-    if isinstance(gateway, posting.InProcess):
-        gateway.close()
-
-
-def signed_in(role: Role, language: str = "en") -> SecureClient:
-    client = SecureClient(SERVER_NAME="localhost", headers={"Accept-Language": language})
-    client.force_login(
-        users.find(APP, role.value), backend="allauth.account.auth_backends.AuthenticationBackend"
-    )
-    return client
-
-
-def page(client: SecureClient, path: str, status: int = 200) -> str:
-    answer = client.get(path)
-    assert answer.status_code == status, path
-    return str(answer.content.decode())
+    return found
 
 
 def told(client: SecureClient, path: str, **given: object) -> str:
