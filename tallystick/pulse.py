@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from tallystick.core.db import Db
 from tallystick.custody import checks, conditions, deposit_booking, ledger
@@ -17,6 +18,7 @@ from tallystick.custody.errors import PostingStopped
 from tallystick.custody.numbers import BookId
 from tallystick.custody.payouts import orders, returns
 from tallystick.custody.workbench import cases, matches, receipts
+from tallystick.evidence import publishing, sealing
 from tallystick.identity.access import Actor
 
 ACTOR = Actor.system("pulse")
@@ -91,6 +93,7 @@ class Pulse:
         self._clock = clock
         self._rests_until: dict[tuple[BookId, Step], float] = {}
         self._compared: dict[BookId, int] = {}
+        self._sequencers: dict[Db, sealing.Sequencers] = {}
 
     def beat(self, db: Db, book: BookId, now: datetime) -> int:
         """One beat of a book: every step once that does not rest. Returns how much was done.
@@ -109,6 +112,23 @@ class Pulse:
             done += found
         # Last, and never at rest, as it looks at what is new alone.
         return done + _tried(self._compare, db, book, now)
+
+    def seal(self, db: Db, folder: Path, now: datetime) -> int:
+        """After the beats of all books: everything that happened → entries under signed checkpoints → files.
+
+        db: as the sequencer. Fails for itself alone: what happened stays to be sealed, and posting goes on.
+        """
+        sequencers = self._sequencers.setdefault(db, sealing.Sequencers(db))
+        try:
+            sealed = sequencers.seal(now=now)
+        except Exception:
+            _LOG.exception("sealing failed")
+            sealed = 0
+        try:
+            publishing.publish(db, folder)
+        except Exception:
+            _LOG.exception("publishing the logs failed")
+        return sealed
 
     def _compare(self, db: Db, book: BookId, now: datetime) -> int:
         """Batches → compared with what they were made of."""

@@ -271,6 +271,16 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
+# Evidence.
+
+LOG_ORIGIN = os.environ.get("TALLYSTICK_LOG_ORIGIN", "")
+"""What the names of this installation's logs begin with; read once, when they are opened."""
+
+LOG_KEEPER = os.environ.get("TALLYSTICK_LOG_KEEPER", "home")
+"""Where new keys of the logs are kept: `home`, or the dotted path of a class that speaks to a device."""
+
+LOG_FOLDER = Path(os.environ.get("TALLYSTICK_LOG_FOLDER", HOME / "evidence"))
+
 # What the operator sees.
 
 METRICS_TOKEN = secret_key.given(os.environ, "TALLYSTICK_METRICS_TOKEN")

@@ -15,6 +15,7 @@ COMMANDS = {
     "check": ("tallystick.cli.house", "check"),
     "serve": ("tallystick.cli.house", "serve"),
     "test": ("tallystick.cli.house", "test"),
+    "evidence": ("tallystick.cli.evidence", "evidence"),
     "identity": ("tallystick.cli.identity", "identity"),
     "posting": ("tallystick.cli.posting", "posting"),
     "ledger": ("tallystick.cli.ledger", "ledger"),

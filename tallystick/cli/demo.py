@@ -231,6 +231,7 @@ def _make(home: Path, wanted: dict[str, int], *, until: datetime, as_json: bool)
     )
     with _progress() as told:
         made = demonstration.make(APP, cast, wanted["transfers"], clock=time.monotonic, told=told)
+    _seal()
     made.seconds["total"] = round(time.monotonic() - began, 2)
     summary = {"schema": SCHEMA, **dataclasses.asdict(made)}
     text = json.dumps(summary, ensure_ascii=False, indent=2)
@@ -239,6 +240,19 @@ def _make(home: Path, wanted: dict[str, int], *, until: datetime, as_json: bool)
     part.write_text(text, encoding="utf-8")
     part.replace(home / MADE)
     return summary
+
+
+def _seal() -> None:
+    """Everything that happened, under checkpoints that are signed and published."""
+    from django.conf import settings
+
+    from tallystick.cli import evidence
+    from tallystick.core.db import SEQUENCER
+    from tallystick.evidence import publishing, sealing
+
+    evidence.open_logs()
+    sealing.seal(SEQUENCER, now=datetime.now(UTC))
+    publishing.publish(SEQUENCER, settings.LOG_FOLDER)
 
 
 def _create_people() -> None:

@@ -36,6 +36,7 @@ def posting() -> None:
     sys.setswitchinterval(0.0005)
     writers = ways.InProcess()
     ways.use(writers)
+    _open_logs()
     server = ways.serve(settings.POSTING_SOCKET, writers)
     stopping = threading.Event()
 
@@ -56,12 +57,23 @@ def posting() -> None:
         beating.join(timeout=10)
 
 
+def _open_logs() -> None:
+    """The evidence logs and their first keys, where they are not there yet. Posting does not wait for them."""
+    from tallystick.cli import evidence
+
+    try:
+        evidence.open_logs()
+    except Exception:
+        _LOG.exception("the evidence logs could not be opened")
+
+
 def _beat(stopping: threading.Event, writers: InProcess) -> None:
     """Beat for every book; at once again while something was done, but posting comes first.
 
     No book waits for another: what stops or fails in one is told, and the next one has its turn.
     """
-    from django.db import connection
+    from django.conf import settings
+    from django.db import connections
 
     from tallystick.core import db as databases
     from tallystick.custody.errors import PostingStopped
@@ -85,6 +97,8 @@ def _beat(stopping: threading.Event, writers: InProcess) -> None:
                 _LOG.warning("the beat of book %s waits: %s", book, stopped.state)
             except Exception:
                 _LOG.exception("a beat of book %s failed", book)
-        connection.close_if_unusable_or_obsolete()
+        done += pulse.seal(databases.SEQUENCER, settings.LOG_FOLDER, datetime.now(UTC))
+        for alias in (databases.APP, databases.SEQUENCER):
+            connections[alias].close_if_unusable_or_obsolete()
         if not done or writers.is_busy:
             stopping.wait(BEAT_SECONDS)

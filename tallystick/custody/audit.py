@@ -131,7 +131,7 @@ def fingerprint(db: Db, book: BookId, position: int) -> str:
             ),
         ):
             rows = hashlib.sha256()
-            for row in _copied(connection, sql, parameters):
+            for row in copied(connection, sql, parameters):
                 rows.update(row)
             whole.update(rows.digest())
         return whole.hexdigest()
@@ -230,7 +230,7 @@ class _Verifier:
         recorded_at = 0
         for low_position in range(self.start, self.end, WINDOW):
             window = (self.book, low_position, min(low_position + WINDOW, self.end))
-            raw = [(row, _parsed(row)) for row in _copied(self.connection, _TRANSFERS, window)]
+            raw = [(row, _parsed(row)) for row in copied(self.connection, _TRANSFERS, window)]
             self._learn([row for _, row in raw])
             for data, row in raw:
                 self.counted["transfers"] += 1
@@ -378,7 +378,7 @@ class _Verifier:
         return self._fetched(position) if position <= self.start else None
 
     def _fetched(self, position: int) -> _Row | None:
-        for row in _copied(self.connection, _TRANSFERS, (self.book, position - 1, position)):
+        for row in copied(self.connection, _TRANSFERS, (self.book, position - 1, position)):
             return _parsed(row)
         return None
 
@@ -524,8 +524,8 @@ def _accounts_of(book: BookId) -> tuple[int, int]:
     return book * numbers.BOOK_UNIT, (book + 1) * numbers.BOOK_UNIT - 1
 
 
-def _copied(connection: psycopg.Connection[Any], sql: str, parameters: Sequence[int]) -> Iterator[bytes]:
-    """The rows as PostgreSQL's binary COPY has them, without its frame."""
+def copied(connection: psycopg.Connection[Any], sql: str, parameters: Sequence[int]) -> Iterator[bytes]:
+    """The rows of a query as PostgreSQL's binary COPY has them, without its frame."""
     with (
         connection.cursor() as cursor,
         cursor.copy(f"copy ({sql}) to stdout (format binary)", parameters) as copy,
@@ -537,6 +537,11 @@ def _copied(connection: psycopg.Connection[Any], sql: str, parameters: Sequence[
                 row, is_first = row[len(encoding.HEADER) :], False
             if row and row != encoding.TRAILER:
                 yield row
+
+
+def position_of(row: bytes) -> int:
+    """The position in a transfer's row."""
+    return int(_FIXED.unpack_from(row)[4])
 
 
 def _parsed(row: bytes) -> _Row:

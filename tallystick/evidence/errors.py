@@ -38,7 +38,7 @@ class SignatureMissing(Refusal):
 
 
 class LogUnopened(Absence):
-    """The logs of this installation are not open yet: `tallystick evidence open` opens them."""
+    """The logs of this installation are not open yet: `tallystick evidence seal` opens them."""
 
 
 class KeyUnsealable(Refusal):
@@ -46,7 +46,7 @@ class KeyUnsealable(Refusal):
 
 
 class LogDamaged(Refusal):
-    """What is stored of {origin} no longer leads to its checkpoint of {size} entries; `tallystick evidence fsck` says what."""
+    """What is stored of {origin} does not lead to its checkpoint of {size} entries: `tallystick evidence fsck` says why."""
 
 
 class CheckpointUnknown(Absence):

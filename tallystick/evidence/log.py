@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NewType
+from typing import Literal, NewType
 
 import psycopg
 from django.db import connections
@@ -35,6 +35,8 @@ class Event:
     commitment: bytes
     salt: bytes | None
     payload_text: str | None
+    root: bytes | None = None
+    """The Merkle root over what it is about, where that is many things."""
 
     @property
     def payload(self) -> dict[str, canonical.Value] | None:
@@ -131,9 +133,20 @@ def events(
     )
 
 
+def events_after(db: Db, kind: str, after: EventId, *, limit: int = 200) -> Sequence[Event]:
+    """The events of a kind that come after one, the oldest first."""
+    return _events(db, "o.kind = %s and o.id > %s", [kind, after], limit=limit, order="asc")
+
+
 def events_at(db: Db, kind: str, at: datetime) -> Sequence[Event]:
     """The events of a kind that happened at exactly this time: those of two books may share one."""
     return _events(db, "o.at = %s and o.kind = %s", [at, kind], limit=100)
+
+
+def leaves(db: Db, event_id: EventId) -> bytes | None:
+    """The leaf hashes of what an event of many things is about, in a row (`batches`)."""
+    found = Outbox.objects.using(db).filter(id=event_id).values_list("leaves", flat=True).first()
+    return None if found is None else bytes(found)
 
 
 def agrees(told: Event) -> bool:
@@ -186,12 +199,19 @@ def _in_transaction(db: Db) -> None:
     assert connections[db].in_atomic_block, "an event is written in the transaction of its cause"
 
 
-def _events(db: Db, where: str, parameters: list[str | int | datetime | None], *, limit: int) -> list[Event]:
+def _events(
+    db: Db,
+    where: str,
+    parameters: list[str | int | datetime | None],
+    *,
+    limit: int,
+    order: Literal["asc", "desc"] = "desc",
+) -> list[Event]:
     sql = f"""
-        select o.id, o.kind, o.at, o.recorded_at, o.actor, o.commitment, p.salt, p.payload
+        select o.id, o.kind, o.at, o.recorded_at, o.actor, o.commitment, p.salt, p.payload, o.root
         from evidence_outbox o left join evidence_payload p on p.event_id = o.id
-        where {where} order by o.id desc limit %s
-    """  # noqa: S608 -- `where` is one of the constants above
+        where {where} order by o.id {order} limit %s
+    """  # noqa: S608 -- `where` and `order` are constants
     with connections[db].cursor() as cursor:
         cursor.execute(sql, [*parameters, limit])
         return [
@@ -204,6 +224,7 @@ def _events(db: Db, where: str, parameters: list[str | int | datetime | None], *
                 commitment=bytes(commitment),
                 salt=None if salt is None else bytes(salt),
                 payload_text=payload,
+                root=None if root is None else bytes(root),
             )
-            for event_id, kind, at, recorded_at, actor, commitment, salt, payload in cursor.fetchall()
+            for event_id, kind, at, recorded_at, actor, commitment, salt, payload, root in cursor.fetchall()
         ]

@@ -168,7 +168,7 @@ def databases(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Django's DATABASES: one database, five aliases, five roles. Starts nothing.
 
     `default` takes connections from psycopg's pool (four times the requests a second of one connection
-    each). `writer` keeps its one connection. TEST/MIRROR tells Django's own test runner that the five
+    each). `writer` and `sequencer` keep their one connection. TEST/MIRROR tells Django's own test runner that the five
     are one database; each keeps its role.
     """
     return {alias: _alias(environ, alias, role) for alias, role in ALIASES.items()}
@@ -194,7 +194,7 @@ def _alias(environ: Mapping[str, str], alias: str, role: Role) -> dict[str, Any]
             settings["OPTIONS"]["pool"] = {"min_size": 1, "max_size": largest, "timeout": 30}
     else:
         settings["TEST"] = {"MIRROR": "default"}
-    if alias == "writer":
+    if alias in ("writer", "sequencer"):
         settings["CONN_MAX_AGE"] = None
     return settings
 

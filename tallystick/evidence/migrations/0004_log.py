@@ -88,7 +88,7 @@ $$;
 grant insert (root, leaves) on evidence_outbox to tallystick_app, tallystick_ledger_writer;
 -- The sequencer reads every event, and tells of its own: of keys.
 grant select on evidence_outbox, evidence_payload to tallystick_sequencer;
-grant insert (kind, at, actor, commitment) on evidence_outbox to tallystick_sequencer;
+grant insert (kind, at, actor, commitment, root, leaves) on evidence_outbox to tallystick_sequencer;
 grant insert (event_id, salt, payload) on evidence_payload to tallystick_sequencer;
 grant select on evidence_log, evidence_entry, evidence_tile, evidence_checkpoint, evidence_cosignature,
     evidence_key_change to tallystick_app, tallystick_auditor, tallystick_sequencer;
