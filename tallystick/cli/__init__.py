@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": ("tallystick.cli.house", "serve"),
     "test": ("tallystick.cli.house", "test"),
     "evidence": ("tallystick.cli.evidence", "evidence"),
+    "verify": ("tallystick.cli.verify", "verify"),
     "identity": ("tallystick.cli.identity", "identity"),
     "posting": ("tallystick.cli.posting", "posting"),
     "ledger": ("tallystick.cli.ledger", "ledger"),

@@ -1,0 +1,154 @@
+"""The house, the single file and the JavaScript twin say the same of every published vector, attacks included."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from scripts import vectors, verifier
+from tallystick.cli import verify as cli
+from tests.verifier import implementations
+from tests.verifier.implementations import FOLDER, NODE, alone, cases
+
+with_node = pytest.mark.skipif(not NODE, reason="no Node.js: apt-get install nodejs")
+each_file = pytest.mark.parametrize("name", sorted(vectors.FILES))
+
+
+def wrong(told: list[dict], said: list[dict]) -> list[tuple]:
+    """The cases whose answer is another than the published one."""
+    found = []
+    for case, answer in zip(told, said, strict=True):
+        given = answer["policy"] if "policy" in case else answer["codes"]
+        if given != case["expected"]:
+            found.append((case["name"], case["expected"], given))
+    return found
+
+
+@each_file
+def test_the_house_says_what_is_published(name):
+    assert wrong(cases(name), [implementations.house(case) for case in cases(name)]) == []
+
+
+@each_file
+def test_the_single_file_says_what_is_published(name):
+    assert wrong(cases(name), [implementations.single_file(case) for case in cases(name)]) == []
+
+
+@with_node
+@each_file
+def test_the_twin_in_javascript_says_what_is_published_in_the_same_words(name):
+    said = implementations.node(cases(name))
+    assert wrong(cases(name), said) == []
+    for case, answer in zip(cases(name), said, strict=True):
+        python = implementations.single_file(case)
+        assert answer.get("facts") == python.get("facts"), case["name"]
+        if "words" in answer:
+            verified = {file for file, code in answer["codes"].items() if not code}
+            for file in verified:
+                assert answer["words"][file] == python["words"][file], case["name"]
+
+
+@each_file
+def test_the_house_and_the_single_file_see_the_same_facts(name):
+    for case in cases(name):
+        told = [
+            json.loads(json.dumps(each(case).get("facts")))
+            for each in (implementations.house, implementations.single_file)
+        ]
+        assert told[0] == told[1], case["name"]
+
+
+@with_node
+def test_a_browser_without_ed25519_computes_it_itself():
+    told = cases("checkpoints")[:12]
+    assert wrong(told, implementations.node(told, without_ed25519=True)) == []
+
+
+def test_every_kind_of_attack_is_there_and_every_code_has_words():
+    expected = {code for name in vectors.FILES for case in cases(name) for code in _codes(case)} - {""}
+    words = alone().WORDS
+    assert expected <= set(words)
+    # Those that only a key or a policy by itself can meet.
+    assert set(words) - expected == {"key_malformed", "key_type_unknown"}
+    for code, told in words.items():
+        assert all(told.values()), code
+        assert told["do"] in alone().ADVICE, code
+
+
+def _codes(case):
+    return [case["expected"]] if isinstance(case["expected"], str) else case["expected"].values()
+
+
+def test_vectors_and_words_are_as_their_scripts_write_them():
+    for name, content in vectors.written().items():
+        assert (FOLDER / "vectors" / name).read_text(encoding="utf-8") == content, "run scripts/vectors.py"
+    for name, python in (("tallystick_verify.py", True), ("verify.js", False)):
+        text = (FOLDER / name).read_text(encoding="utf-8")
+        assert verifier.written(text, python=python) == text, "run scripts/verifier.py"
+
+
+def test_the_single_file_needs_nothing_but_python():
+    """Isolated, without packages: every import is of the standard library."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(FOLDER / "tallystick_verify.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        "tallystick."
+        not in (FOLDER / "tallystick_verify.py").read_text(encoding="utf-8").split('"""')[2][:400]
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A proof with its entry, and a policy, as somebody would have them."""
+    (sound,) = (case for case in cases("proofs") if case["name"] == "sound")
+    for name, told in sound["files"].items():
+        (tmp_path / name).write_bytes(implementations.content(told))
+    (tmp_path / "policy").write_text(sound["asked"]["policy"])
+    return tmp_path
+
+
+COMMANDS = {
+    "python": [sys.executable, "-I", "-S", str(FOLDER / "tallystick_verify.py")],
+    "node": [NODE, str(FOLDER / "verify.js")],
+}
+
+
+@pytest.mark.parametrize("who", ["python", pytest.param("node", marks=with_node), "house"])
+def test_at_the_command_line(folder, who, monkeypatch):
+    """Exit code 0 and a word for what holds; 1 and what to do for what does not; 2 for what is no question."""
+    monkeypatch.chdir(folder)
+
+    def run(*words: str) -> tuple[int, str]:
+        if who == "house":
+            done = CliRunner().invoke(cli.verify, words)
+            return done.exit_code, done.output
+        told = subprocess.run(
+            [*COMMANDS[who], *words], capture_output=True, text=True, check=False, timeout=60
+        )
+        return told.returncode, told.stdout
+
+    policy = ("--policy", "policy")
+    code, told = run("entry.tlog-proof", *policy)
+    assert (code, told[0]) == (0, "✓")
+    code, told = run("entry.tlog-proof", *policy, "--json")
+    (answer,) = json.loads(told)
+    assert (code, answer["verified"], answer["code"]) == (0, True, "")
+    assert answer["facts"]["origin"] == vectors.ORIGIN
+    (folder / "entry").write_bytes((folder / "entry").read_bytes() + b" ")
+    code, told = run("entry.tlog-proof", *policy, "--json")
+    (answer,) = json.loads(told)
+    assert (code, answer["verified"], answer["code"]) == (1, False, "root_differs")
+    code, told = run("entry.tlog-proof", *policy, "--language", "zh")
+    assert (code, told[0], "监管机构" in told) == (1, "✗", True)
+    (folder / "policy").write_text("trust me\n")
+    assert run("entry.tlog-proof", *policy)[0] == 2
+    assert run("nowhere", *policy)[0] == 2
