@@ -15,8 +15,6 @@ COMMANDS = {
     "check": ("tallystick.cli.house", "check"),
     "serve": ("tallystick.cli.house", "serve"),
     "test": ("tallystick.cli.house", "test"),
-    "evidence": ("tallystick.cli.evidence", "evidence"),
-    "verify": ("tallystick.cli.verify", "verify"),
     "identity": ("tallystick.cli.identity", "identity"),
     "posting": ("tallystick.cli.posting", "posting"),
     "ledger": ("tallystick.cli.ledger", "ledger"),
@@ -36,6 +34,9 @@ COMMANDS = {
     "bench": ("tallystick.cli.bench", "bench"),
     "trace": ("tallystick.cli.tracing", "trace"),
     "pooling": ("tallystick.cli.tracing", "pooling"),
+    "witness": ("tallystick.cli.witness", "witness"),
+    "evidence": ("tallystick.cli.evidence", "evidence"),
+    "verify": ("tallystick.cli.verify", "verify"),
 }
 
 

@@ -11,10 +11,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from tallystick.core import postgres
+
+if TYPE_CHECKING:
+    from tallystick.core import errors
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 book_option = click.option(
@@ -71,14 +75,17 @@ def _told(failure: Exception) -> tuple[str, str] | None:
     from tallystick.core import errors
 
     if isinstance(failure, errors.Refusal):
-        return failure.code, failure.message
+        return failure.code, _translated(failure.template(), failure)
     if isinstance(failure, postgres.Refusal):
-        return failure.code, _translated(failure)
+        return failure.code, _translated(failure.template, failure)
     return None
 
 
-def _translated(failure: postgres.Refusal) -> str:
-    """A server's refusal in the language of the settings; in English where they could not be read."""
+def _translated(template: str, failure: errors.Refusal | postgres.Refusal) -> str:
+    """A refusal in the language of the settings; in English where they could not be read.
+
+    Whoever refuses may need no settings, or have been refused for them: then Django is not set up yet.
+    """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tallystick.settings")
     import django
     from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
@@ -86,7 +93,7 @@ def _translated(failure: postgres.Refusal) -> str:
 
     try:
         django.setup()
-        return gettext(failure.template).format(**failure.fields)
+        return gettext(template).format(**failure.fields)
     except (AppRegistryNotReady, ImproperlyConfigured, postgres.Refusal):
         return str(failure)
 

@@ -84,6 +84,32 @@ class QuorumMissing(Refusal):
     """Too few witnesses have cosigned: {quorum} is asked for, and there is only: {seen}."""
 
 
+# ── of witnesses ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WitnessUnmade(Refusal):
+    """There is no witness in {folder} yet: a new one needs a name."""
+
+
+class WitnessNameDiffers(Refusal):
+    """The witness in {folder} is called {kept}, not {given}: a key keeps its name for ever."""
+
+
+class WitnessKeyExposed(Refusal):
+    """Others than its owner may read the key {path}: whoever has it signs as this witness.
+    Allow nobody else (chmod 600)."""
+
+
+class WitnessStateMissing(Refusal):
+    """The key in {folder} has no memory of what it signed, and must not sign again: it could sign a second history.
+    Replace this witness by a new one in an empty folder."""
+
+
+class WitnessStateDamaged(Refusal):
+    """What the witness in {folder} remembers is not what it signed: {reason}.
+    Replace this witness by a new one in an empty folder."""
+
+
 # ── of tiles and proofs ───────────────────────────────────────────────────────────────────────────────────
 
 
