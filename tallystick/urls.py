@@ -30,6 +30,7 @@ from tallystick.web import (
     sign_in,
     statements,
     tracing,
+    trail,
     workbench,
 )
 
@@ -173,6 +174,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<int:user>/roles", people.change_role, name="change-role"),
     path("evidence/", events.events, name="events"),
     path("evidence/<int:event_id>/", events.event, name="event"),
+    path("trail/", trail.entries, name="trail"),
+    path("trail/notices/", trail.notices, name="trail-notices"),
+    path("trail/purpose/", trail.purpose, name="trail-purpose"),
+    path("trail/<int:event_id>/", trail.entry, name="trail-entry"),
+    path("trail/<int:event_id>/acknowledge", trail.acknowledge, name="trail-acknowledge"),
     path("api/v1/", include("tallystick.api.urls")),
     path("", landing.landing, name="landing"),
     path("home/", landing.home, name="home"),

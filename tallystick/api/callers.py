@@ -19,6 +19,7 @@ from django.utils import timezone
 from tallystick.api import errors
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
+from tallystick.evidence import visits
 from tallystick.identity import api_tokens, users
 from tallystick.identity.access import Actor
 from tallystick.identity.errors import ApiTokenExpired, ApiTokenRevoked, ApiTokenUnknown
@@ -56,6 +57,7 @@ _strangers = Bucket(STRANGERS_A_MINUTE / 60, STRANGERS_A_MINUTE)
 
 def caller(request: HttpRequest) -> Actor:
     """Whom this request speaks for. Raises `NotSignedIn`, `CsrfFailed`, `TooManyRequests` or a token's refusal."""
+    visits.required()
     given = request.headers.get("Authorization")
     actor = _of_session(request) if given is None else _of_token(request, given)
     # For the log line, which looks nobody up itself.

@@ -58,6 +58,7 @@ def hides(number: int, *, actor: Actor) -> bool:
 def owner(db: Db, wanted: str | None, *, actor: Actor) -> str | None:
     """Whose accounts a list may hold: anyone's, or for a customer their own alone."""
     if access.allowed(actor, LEDGER):
+        access.require(db, actor, LEDGER)
         return wanted
     mine = wanted if wanted is not None else actor.customer_number
     access.require(db, actor, OWN, owner=mine)

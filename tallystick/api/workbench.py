@@ -225,8 +225,8 @@ def note_case(request: HttpRequest, book: words.BookNumber, case: CaseId, payloa
 def fix_case(request: HttpRequest, book: words.BookNumber, case: CaseId, payload: Chosen) -> object:
     actor = door.actor(request)
     # A reversal is the approver's to post, all else is operations': whoever may do neither learns nothing.
-    if not access.allowed(actor, "custody.reverse"):
-        access.require(APP, actor, "custody.post")
+    permission = "custody.reverse" if access.allowed(actor, "custody.reverse") else "custody.post"
+    access.require(APP, actor, permission)
     done = fixes.post(APP, _of(book, case).id, payload.transfer, actor=actor, now=timezone.now())
     return {"transfer": done.transfer, "refusal": done.refusal}
 

@@ -7,6 +7,7 @@ with exit code 2 and one line (or, with `--json`, one JSON object), a fault with
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 book_option = click.option(
     "--book", type=click.IntRange(1, 899), help="The book; may be left out where there is one."
 )
+_VISIT = "tallystick.visit"
 
 
 def stand(*, quiet: bool = False) -> postgres.Server:
@@ -33,7 +35,36 @@ def stand(*, quiet: bool = False) -> postgres.Server:
     import django
 
     django.setup()
+    _visit()
     return server
+
+
+def _visit() -> None:
+    """From here to the command's end, what it does and reads enters the trail, with who types it."""
+    context = click.get_current_context(silent=True)
+    if context is None or _VISIT in context.meta:
+        return
+    from django.utils import timezone
+
+    from tallystick.core.db import APP
+    from tallystick.custody import parties
+    from tallystick.evidence import visits
+    from tallystick.identity import trail
+
+    visit = visits.Visit(
+        door="cli",
+        operation=context.command_path,
+        operator=os.environ.get("SUDO_USER") or getpass.getuser(),
+        purpose=lambda: os.environ.get("TALLYSTICK_PURPOSE", ""),
+        whose=parties.behind,
+        privileged=trail.is_privileged,
+    )
+    context.meta[_VISIT] = visit
+    context.with_resource(visits.during(visit))
+    # Called before the visit itself ends: the last come is the first to go.
+    context.call_on_close(
+        lambda: trail.leave(APP, visit, changes=True, status=0, is_impersonal=False, now=timezone.now())
+    )
 
 
 def say(line: str) -> None:

@@ -19,6 +19,7 @@ from tallystick.custody.book_writer import Results
 from tallystick.custody.models import TransferKind
 from tallystick.custody.numbers import BookId
 from tallystick.custody.transfers import Batch, TransferRequest
+from tallystick.evidence import visits
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
@@ -53,6 +54,8 @@ def post(
         raise errors.Malformed(
             where=f"transfer {len(batch) - 1}", field="linked", expected="false for the last of a call"
         )
+    # The batch's own event names who asked: the trail costs a posting nothing.
+    visits.carried()
     return posting.gateway().post(db, book, batch, actor=actor.id, now=transfers.microseconds(now))
 
 

@@ -1,7 +1,8 @@
 """The log: append what happened, read it back, check that a payload is the one committed to.
 
 Promises: `append` writes in the caller's transaction, so that an event and its cause stand or fall
-together; it takes no lock, so that evidence never slows a posting.
+together; it takes no lock, so that evidence never slows a posting. What a visitor does enters the trail
+here, in that same transaction: no action can forget it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from django.db import connections
 
 from tallystick.core import chance
 from tallystick.core.db import Db
-from tallystick.evidence import batches, canonical
+from tallystick.evidence import batches, canonical, visits
 from tallystick.evidence.models import Outbox
 
 EventId = NewType("EventId", int)
@@ -40,6 +41,17 @@ class Event:
 
     @property
     def payload(self) -> dict[str, canonical.Value] | None:
+        """What the action told, without what the log added of the visit."""
+        told = self._told()
+        return None if told is None else {name: told[name] for name in told if name != visits.MEMBER}
+
+    @property
+    def trail(self) -> dict[str, canonical.Value]:
+        """During which visit it was written: by which door, for what and why. Empty for the system's own."""
+        found = (self._told() or {}).get(visits.MEMBER)
+        return found if isinstance(found, dict) else {}
+
+    def _told(self) -> dict[str, canonical.Value] | None:
         return None if self.payload_text is None else json.loads(self.payload_text)
 
     @property
@@ -103,7 +115,7 @@ def row(
     assert at.tzinfo is not None, "an event's time names its zone"
     assert leaves is None or salt is not None, "leaves are blinded from the event's salt"
     salt = chance.salt() if salt is None else salt
-    text = canonical.text(payload)
+    text = canonical.text(visits.told(payload, actor=actor))
     root = batches.root(leaves) if leaves else None
     return Row(kind, at, actor, canonical.commitment(text, salt), salt, text, leaves or None, root)
 
@@ -169,7 +181,9 @@ def append(
     _in_transaction(db)
     with connections[db].cursor() as cursor:
         cursor.execute(_INSERT, row(kind, payload, actor=actor, at=at, salt=salt).parameters())
-        return EventId(cursor.fetchone()[0])
+        event_id = EventId(cursor.fetchone()[0])
+    _enter(db, event_id, kind, payload, actor=actor, at=at)
+    return event_id
 
 
 def append_many(db: Db, rows: Iterable[Row]) -> list[EventId]:
@@ -186,7 +200,11 @@ def append_many(db: Db, rows: Iterable[Row]) -> list[EventId]:
     # takes longer than writing it.
     with psycopg.Cursor(connections[db].connection) as cursor:
         cursor.execute(_INSERT_MANY, columns)
-        return [EventId(event_id) for (event_id,) in cursor.fetchall()]
+        ids = [EventId(event_id) for (event_id,) in cursor.fetchall()]
+    first = written[0]
+    # One entry for the visit, at its first event; the others carry the visit's id.
+    _enter(db, ids[0], first.kind, json.loads(first.payload), actor=first.actor, at=first.at)
+    return ids
 
 
 def count(db: Db) -> int:
@@ -197,6 +215,40 @@ def count(db: Db) -> int:
 def _in_transaction(db: Db) -> None:
     # Outside one, the event could stand where its cause has fallen.
     assert connections[db].in_atomic_block, "an event is written in the transaction of its cause"
+
+
+_ENTER = """
+insert into evidence_trail (event_id, visit, at, actor, act, permission, operation, parties, subject, is_privileged)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (visit) do nothing
+"""
+
+
+def _enter(
+    db: Db, event_id: EventId, kind: str, payload: canonical.Payload, *, actor: str, at: datetime
+) -> None:
+    """Enter the event into the trail, where it is the first one of a visitor's."""
+    visit = visits.current()
+    if visit is None or not visits.is_visitor(actor):
+        return
+    visit.has_written = True
+    visit.actor = visit.actor or actor
+    used = frozenset(visit.permissions)
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            _ENTER,
+            [
+                event_id,
+                visit.id,
+                at,
+                actor,
+                kind,
+                next(reversed(visit.permissions), ""),
+                f"{visit.door} {visit.operation}"[:200],
+                visit.named(db, payload),
+                visits.subject(payload),
+                visit.privileged(kind, payload, used),
+            ],
+        )
 
 
 def _events(

@@ -16,8 +16,27 @@ from tallystick.evidence.log_models import (
     LogEntry,
     Tile,
 )
+from tallystick.evidence.retention_models import Erasure, Hold, HoldStep
+from tallystick.evidence.stamp_models import Timestamp
+from tallystick.evidence.trail_models import Acknowledgement, TrailEntry
 
-__all__ = ["Checkpoint", "Cosignature", "Key", "KeyChange", "Log", "LogEntry", "Outbox", "Payload", "Tile"]
+__all__ = [
+    "Acknowledgement",
+    "Checkpoint",
+    "Cosignature",
+    "Erasure",
+    "Hold",
+    "HoldStep",
+    "Key",
+    "KeyChange",
+    "Log",
+    "LogEntry",
+    "Outbox",
+    "Payload",
+    "Tile",
+    "Timestamp",
+    "TrailEntry",
+]
 
 
 class Outbox(models.Model):

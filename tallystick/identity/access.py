@@ -1,7 +1,8 @@
 """Who may do what: one table, and the one question every action asks of it.
 
 Promises: what is not in the table is refused; a customer reaches only what is theirs; every refusal is
-counted. Roles are read once for each request, so that a role withdrawn is gone with the next one.
+counted, and whatever is granted to a visitor is told to their visit, for the trail. Roles are read once for
+each request, so that a role withdrawn is gone with the next one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from django.db import transaction
 from prometheus_client import Counter
 
 from tallystick.core.db import Db
-from tallystick.evidence import log
+from tallystick.evidence import log, visits
 from tallystick.identity.errors import AccessDenied
 from tallystick.identity.roles import GRANTABLE, Role
 
@@ -118,6 +119,15 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "identity.read_api_tokens": (_ADMINISTRATOR, _AUDITOR, _CLI),
             # Evidence and the house.
             "evidence.read": (*_PLATFORM, *_EXAMINERS, _CLI, _PULSE, _SIMULATION),
+            # The trail of staff is for those who stand outside the work; a second person sees privileged acts.
+            "evidence.read_trail": (_ADMINISTRATOR, _AUDITOR, _REGULATOR, _CLI),
+            "evidence.acknowledge": (_ADMINISTRATOR, _APPROVER, _AUDITOR),
+            # What may not be erased for now: placed by one person, confirmed and lifted by two.
+            "evidence.place_hold": (_ADMINISTRATOR, _AUDITOR),
+            "evidence.decide_hold": (_ADMINISTRATOR, _AUDITOR),
+            "evidence.read_retention": (_ADMINISTRATOR, _AUDITOR, _REGULATOR, _CLI),
+            "evidence.erase": (_ADMINISTRATOR, _CLI, _PULSE),
+            "evidence.anchor": (_ADMINISTRATOR, _CLI, _PULSE),
             "operations.backup": (_ADMINISTRATOR, _CLI, _BACKUP),
             "operations.restore": (_CLI, _BACKUP),
             "operations.read_health": (_ADMINISTRATOR, *_PLATFORM, _AUDITOR, _CLI),
@@ -125,6 +135,26 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
     }
 )
 """Permission → the roles that have it. The whole of it; deny by default."""
+
+PERSONAL = frozenset(
+    {
+        "custody.read_ledger",
+        "custody.read_own",
+        "custody.read_statements",
+        "custody.read_safeguarding",
+        "custody.export",
+        "identity.read_users",
+        "identity.read_api_tokens",
+        "evidence.read",
+        "evidence.read_trail",
+    }
+)
+"""The permissions to read that reach customers' data: used by anybody else, they leave an entry in the trail."""
+
+PRIVILEGED = frozenset(
+    {"custody.reverse", "custody.export", "custody.build_resolution_pack", "operations.restore"}
+)
+"""The permissions whose every use is told to a second person."""
 
 DENIED = Counter("tallystick_access_denied", "Requests refused for want of permission", ["permission"])
 
@@ -177,6 +207,8 @@ def require(db: Db, actor: Actor, permission: str, *, owner: str | None = None) 
     if not allowed(actor, permission, owner=owner):
         DENIED.labels(permission).inc()
         raise AccessDenied(permission=permission)
+    is_own = owner is not None and owner == actor.customer_number
+    visits.granted(permission, actor=actor.id, party=owner, is_own=is_own)
 
 
 def record_denial(db: Db, denial: AccessDenied, *, actor: Actor, now: datetime) -> None:

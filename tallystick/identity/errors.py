@@ -108,3 +108,22 @@ class ApprovalDecided(Refusal):
 
 class ApprovalVoid(Refusal):
     """What {approval} was proposed for has changed since, so it is void: propose it again."""
+
+
+# ── of the trail, in order ────────────────────────────────────────────────────────────────────────────────
+
+
+class EntryUnknown(Absence):
+    """There is no entry {entry} in the trail."""
+
+
+class NothingToAcknowledge(Refusal):
+    """The act {entry} needs nobody to acknowledge it."""
+
+
+class OwnAct(Refusal):
+    """Whoever did it does not acknowledge it: {entry} needs another person."""
+
+
+class AlreadyAcknowledged(Refusal):
+    """The act {entry} has been acknowledged already."""

@@ -6,7 +6,7 @@ other are never held by one person; nobody changes their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -70,6 +70,18 @@ def actor(db: Db, user_id: int) -> Actor:
 def find(db: Db, username: str) -> User | None:
     """The user of this name."""
     return User.objects.using(db).filter(username=username).first()
+
+
+def customer_numbers(db: Db, user_ids: Sequence[int]) -> Sequence[str]:
+    """Which clients these users are, where they are any."""
+    rows = User.objects.using(db).filter(pk__in=list(user_ids), customer_number__isnull=False)
+    return [str(number) for number in rows.values_list("customer_number", flat=True)]
+
+
+def names(db: Db, references: Collection[str]) -> Mapping[str, str]:
+    """How people are called, by their ids: for pages."""
+    numbers = [int(text[4:]) for text in references if text.startswith("usr_") and text[4:].isdigit()]
+    return {user.reference: str(user) for user in User.objects.using(db).filter(pk__in=numbers)}
 
 
 def people(db: Db, *, actor: Actor) -> Sequence[Person]:

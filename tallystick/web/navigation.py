@@ -49,6 +49,9 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("my-authorisations", _("My authorisations"), "custody.read_own", False),
     ("people", _("People and roles"), "identity.read_users", False),
     ("events", _("Evidence"), "evidence.read", False),
+    ("trail", _("Trail of access"), "evidence.read_trail", False),
+    ("trail-notices", _("Privileged acts"), "evidence.acknowledge", False),
+    ("trail-purpose", _("My purpose"), "custody.read_ledger", False),
 )
 
 

@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 from tallystick.core.db import APP
 from tallystick.core.errors import Refusal
 from tallystick.custody import books
+from tallystick.evidence import visits
 from tallystick.identity import access, users
 from tallystick.identity.access import Actor
 from tallystick.identity.errors import AccessDenied
@@ -50,6 +51,7 @@ class ActorMiddleware:
 
 def of(request: HttpRequest) -> Actor:
     """Whoever is signed in, or nobody."""
+    visits.required()
     found = users.actor(APP, request.user.pk) if request.user.is_authenticated else access.NOBODY
     # For the log line, which must not look anyone up itself.
     request.actor_id = found.id  # type: ignore[attr-defined]
