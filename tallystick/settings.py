@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tallystick.web.limits.SizeMiddleware",
+    "tallystick.web.log_files.Unvaried",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -279,6 +280,9 @@ LOG_ORIGIN = os.environ.get("TALLYSTICK_LOG_ORIGIN", "")
 
 LOG_KEEPER = os.environ.get("TALLYSTICK_LOG_KEEPER", "home")
 """Where new keys of the logs are kept: `home`, or the dotted path of a class that speaks to a device."""
+
+LIABILITIES_FOLDER = HOME / "liabilities"
+"""Every client's balance on each stated day: unlike the logs' files, for nobody to be served."""
 
 LOG_FOLDER = Path(os.environ.get("TALLYSTICK_LOG_FOLDER", HOME / "evidence"))
 

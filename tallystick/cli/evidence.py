@@ -20,7 +20,7 @@ from tallystick.core.db import APP, AUDITOR, SEQUENCER
 
 ACTOR = "system:cli"
 
-MORE: dict[str, str] = {}
+MORE: dict[str, str] = {"liabilities": "tallystick.cli.evidence_liabilities:liabilities"}
 """Further commands: name to the module and attribute that has it, `tallystick.cli.evidence_x:command`."""
 
 _OUT = click.Path(dir_okay=False, path_type=Path)

@@ -586,6 +586,33 @@ class SignOffMissing(Refusal):
     """Nobody has signed {proof} as the first of two yet."""
 
 
+# ── of solvency ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SolvencyStatementUnknown(Absence):
+    """There is no statement of solvency {statement}."""
+
+
+class TreeUnknown(Absence):
+    """The statement {statement} has no tree of {asset}."""
+
+
+class SolvencyStatementMalformed(Refusal):
+    """This is no statement of solvency in its one spelling."""
+
+
+class TreeKeyUnsealable(Refusal):
+    """The tree's key was sealed under a secret that this installation no longer has."""
+
+
+class TooManyAssets(Refusal):
+    """Clients hold {assets} assets in this book; a statement has {most} at most."""
+
+
+class RecipientUnnamed(Refusal):
+    """Say in 1 to 120 characters to whom this is handed over: it holds every client's balance."""
+
+
 class ProposalUnknown(Refusal):
     """Proof {proof} proposes no transfer {number}."""
 

@@ -63,6 +63,7 @@ from tallystick.custody.safeguarding_models import (
     SafeguardingPosition,
     SafeguardingProof,
 )
+from tallystick.custody.solvency_models import SolvencyStatement, SolvencyTree
 from tallystick.custody.statement_models import (
     BankStatement,
     Break,
@@ -152,6 +153,8 @@ __all__ = (
     "SafeguardingPosition",
     "SafeguardingProof",
     "SigningKey",
+    "SolvencyStatement",
+    "SolvencyTree",
     "StatementFile",
     "StatementFilePart",
     "StatementLine",

@@ -103,6 +103,9 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "custody.countersign_proof": (_APPROVER,),
             "custody.read_safeguarding": _READERS,
             "custody.build_resolution_pack": (_APPROVER, _REGULATOR, _CLI, _SIMULATION),
+            # Solvency: told every day; everybody's balances go only to who builds the tree again.
+            "custody.state_solvency": (*_PLATFORM, _CLI, _PULSE, _SIMULATION),
+            "custody.hand_over_liabilities": (_APPROVER, _CLI),
             # Reading. `read_own` is the customer's door and, for staff, the same page of anyone's.
             "custody.read_ledger": (*_READERS, _POSTING, _STATEMENTS),
             "custody.read_own": (_CUSTOMER, *_READERS),

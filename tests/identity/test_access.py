@@ -57,6 +57,8 @@ MATRIX = {
     "custody.countersign_proof": "P",
     "custody.read_safeguarding": "OPBUR",
     "custody.build_resolution_pack": "PR",
+    "custody.state_solvency": "OP",
+    "custody.hand_over_liabilities": "P",
     "custody.assess_liquidity": "OP",
     "custody.record_rate": "O",
     "custody.set_corridor": "P",

@@ -61,7 +61,7 @@ class Header:
             "scale": self.scale,
             "audit": self.audit,
             "day": self.day.isoformat(),
-            "cut_off": self.cut_off.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "cut_off": moment(self.cut_off),
             "customers": self.customers,
             "fragments": self.fragments,
             "basis": self.basis,
@@ -94,6 +94,11 @@ def node(kept: bytes) -> Node:
     """A node out of its 48 bytes."""
     assert len(kept) == NODE_BYTES, "a node is 48 bytes"
     return Node(kept[:32], int.from_bytes(kept[32:], "big"))
+
+
+def moment(at: datetime) -> str:
+    """A moment as headers have it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # ── the tree and what is said of it ──────────────────────────────────────────────────────────────────────
