@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from tallystick.evidence import (
     receipt_file,
     tlog_proof,
 )
+from tallystick.evidence import stated as of_statements
 from tallystick.evidence.liabilities import profile
 from tallystick.evidence.liabilities.profile import Node
 
@@ -332,10 +334,22 @@ def history_cases() -> list[Case]:
 # ── receipts ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _transfer(number: int) -> bytes:
+    """A transfer's row as PostgreSQL's binary COPY hands it out: each field after its length."""
+    at = (AT - 946_684_800) * 1_000_000 + 250_000
+    told = struct.pack(">q", 7 + number), hashlib.sha256(b"%d" % number).digest()[:16]
+    accounts = (struct.pack(">q", each) for each in (101_000_000_000_000_017, 101_000_000_000_000_018))
+    fixed = (b"\0\1", *told, b"\0\1", b"\0\5", *accounts, struct.pack(">q", 12_500 + number))
+    row: list[bytes | None] = [*fixed, struct.pack(">i", 9_822), struct.pack(">q", at), struct.pack(">q", at)]
+    row += [None] * 7 + ["合同 7 第一期".encode(), None, None, b"{}"]
+    sized = (struct.pack(">i", -1 if each is None else len(each)) + (each or b"") for each in row)
+    return struct.pack(">H", len(row)) + b"".join(sized)
+
+
 def receipt_cases() -> list[Case]:
     salt = hashlib.sha256(b"salt").digest()
     payload = canonical.text({"account": "acc_17", "amount": "12500", "asset": "CNY", "what": "入金"})
-    things = [f"transfer {n}".encode() for n in range(11)]
+    things = [_transfer(n) for n in range(11)]
     leaves = batches.leaves(things, salt, len(things))
     entry = canonical.text(
         {
@@ -506,7 +520,6 @@ def broken_trees() -> list[tuple[Case, Case]]:
 def liability_cases() -> list[Case]:
     tree = Tree(list(ACCOUNTS))
     published, sound = tree.commitment, tree.proof("fang")
-    digest = profile.commitment_digest(published).hex()
 
     def one(name: str, says: str, proof: Case | str, code: str, told: Any = published, **asked: Any) -> Case:
         text = proof if isinstance(proof, str) else json.dumps(proof, ensure_ascii=False)
@@ -532,12 +545,34 @@ def liability_cases() -> list[Case]:
     def lowered(total: int) -> Case:
         return {**published, "total": str(total)}
 
-    statement = canonical.text({"day": "2026-11-22", "commitments": [digest]})
-    other_statement = canonical.text({"day": "2026-11-22", "commitments": ["0" * 64]})
+    def statement_of(*commitments: Any) -> str:
+        assets: list[canonical.Value] = [{"asset": "CNY", "liabilities": each} for each in commitments]
+        return canonical.text(
+            {"schema": "tallystick/solvency-statement/1", "day": "2026-11-22", "assets": assets}
+        )
 
-    def stated(text: str, log: Log | None = None) -> Case:
-        log = log or Log([*ENTRIES[:4], text.encode(), *ENTRIES[5:]])
-        return {**sound, "statement": text, "inclusion": log.proof(4).text.decode()}
+    statement, other_statement = statement_of(published), statement_of(lowered(250))
+
+    def stated(text: str, *, bare: bool = False) -> Case:
+        """The proof with a statement and its place in the log: in an entry's payload, or as an entry itself."""
+        payload: dict[str, canonical.Value] = {"book": 1, "digest": "0" * 64, "statement": json.loads(text)}
+        whole: dict[str, canonical.Value] = {
+            "v": 1,
+            "t": "custody.solvency_stated",
+            "ref": "evt_4",
+            "p": payload,
+            "s": "1" * 64,
+        }
+        entry = text.encode() if bare else canonical.text(whole).encode()
+        found = Log([*ENTRIES[:4], entry, *ENTRIES[5:]]).proof(4)
+        extra = None if bare else of_statements.rest(entry)
+        inclusion = tlog_proof.TlogProof(4, found.hashes, found.checkpoint, extra).text.decode()
+        return {**sound, "statement": text, "inclusion": inclusion}
+
+    def unnamed_payload() -> Case:
+        proof = tlog_proof.parse(stated(statement)["inclusion"].encode())
+        bad = tlog_proof.TlogProof(4, proof.hashes, proof.checkpoint, b"[]").text.decode()
+        return {**stated(statement), "inclusion": bad}
 
     own = ACCOUNTS["fang"][0]
     hollow = Tree(list(ACCOUNTS)[:3], fragments=1, hidden=40)
@@ -550,6 +585,9 @@ def liability_cases() -> list[Case]:
         one("alone", "One account, one leaf, no path.", small.proof("fang"), "", small.commitment),
         one("with_padding", "A sibling that is padding.", Tree(list(ACCOUNTS)[:3], fragments=1).proof("bo"), "", Tree(list(ACCOUNTS)[:3], fragments=1).commitment),
         one("stated", "The signed statement in the log names the tree.", stated(statement), "", None),
+        one("stated_bare", "The same, the statement being an entry itself.", stated(statement, bare=True), "", None),
+        one("stated_of_two_assets", "One of the statement's assets is this tree's.", stated(statement_of(lowered(1), published)), "", None),
+        one("statement_without_its_entry", "The extra is not what an entry says besides.", unnamed_payload(), "payload_differs", None),
         one("stated_of_another_tree", "The signed statement names another tree.", stated(other_statement), "another_tree", None),
         one("statement_changed", "The statement was changed after it was logged.", changed(lambda proof: proof.update(statement=statement.replace("22", "23")), stated(statement)), "root_differs", None),
         one("statement_without_policy", "Nobody said whose signatures count.", stated(statement), "policy_missing", None, policy=None),

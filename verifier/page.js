@@ -16,7 +16,7 @@
       again: "Check again",
       files: "What is in this file",
       about: "This page sends nothing and loads nothing. It works with the network switched off.",
-      fields: { origin: "Log", size: "Entries", index: "Entry", asset: "Asset", day: "Day", balance: "Amount owed (minor units)", total: "Total owed (minor units)", customers: "Accounts", identifiers: "Identifiers", witnesses: "Cosigned by" },
+      fields: { origin: "Log", size: "Entries", index: "Entry", asset: "Asset", day: "Day", balance: "Owed to you", total: "Owed to all", customers: "Accounts", identifiers: "Identifiers", witnesses: "Cosigned by", id: "Transfer", debit_account: "From account", credit_account: "To account", amount_minor: "Amount (minor units)", reference: "Reference" },
       kinds: { checkpoint: "Checkpoint", proof: "Entry in the log", history: "Growth of the log", receipt: "Receipt", liability: "Proof of liabilities", page: "Page", unknown: "File" },
     },
     zh: {
@@ -32,8 +32,8 @@
       again: "重新验证",
       files: "本文件的内容",
       about: "本页不发送也不加载任何内容，断网也能使用。",
-      fields: { origin: "日志", size: "记录数", index: "记录序号", asset: "资产", day: "日期", balance: "应付金额（最小单位）", total: "负债总额（最小单位）", customers: "账户数", identifiers: "标识", witnesses: "联署方" },
-      kinds: { checkpoint: "检查点", proof: "日志中的记录", history: "日志的增长", receipt: "回执", liability: "负债证明", page: "网页", unknown: "文件" },
+      fields: { origin: "日志", size: "条目数", index: "条目序号", asset: "资产", day: "日期", balance: "应付给您", total: "负债总额", customers: "账户数", identifiers: "标识", witnesses: "共签方", id: "转账", debit_account: "付款账户", credit_account: "收款账户", amount_minor: "金额（最小单位）", reference: "附言" },
+      kinds: { checkpoint: "检查点", proof: "日志中的条目", history: "日志的增长", receipt: "回执", liability: "负债证明", page: "网页", unknown: "文件" },
     },
   };
 
@@ -69,9 +69,10 @@
   function facts(answer, words) {
     const list = made("dl");
     for (const [name, label] of Object.entries(words.fields)) {
-      let value = answer.facts[name];
-      if (value === undefined) continue;
+      let value = answer.facts[name] ?? answer.facts.transfer?.[name];
+      if (value === undefined || value === "") continue;
       if (name === "witnesses") value = Object.keys(value).join(", ") || "–";
+      if (name === "balance" || name === "total") value = `${tallystick.major(value, answer.facts.scale)} ${answer.facts.asset}`;
       if (Array.isArray(value)) value = value.join(" · ");
       list.append(made("dt", label), made("dd", String(value)));
     }

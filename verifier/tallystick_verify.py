@@ -25,6 +25,7 @@ import os
 import re
 import struct
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -420,6 +421,7 @@ class TlogProof:
     index: int
     hashes: tuple[bytes, ...]
     checkpoint: bytes
+    extra: bytes | None
 
 
 def proof_of(text: bytes) -> TlogProof:
@@ -430,6 +432,7 @@ def proof_of(text: bytes) -> TlogProof:
     lines = head.decode("ascii").split("\n")
     if lines.pop(0) != "c2sp.org/tlog-proof@v1":
         raise Refused("proof_malformed", reason="c2sp.org/tlog-proof@v1")
+    extra = None
     if lines and lines[0].startswith("extra "):
         extra = unbase64(lines.pop(0).removeprefix("extra "))
         if extra is None or len(extra) > 100_000:
@@ -437,7 +440,7 @@ def proof_of(text: bytes) -> TlogProof:
     told = lines.pop(0) if lines else ""
     if not told.startswith("index ") or not _SIZE.fullmatch(told[6:]):
         raise Refused("proof_malformed", reason="index")
-    return TlogProof(int(told[6:]), _hashes(lines), checkpoint)
+    return TlogProof(int(told[6:]), _hashes(lines), checkpoint, extra)
 
 
 def _hashes(lines: Sequence[str]) -> tuple[bytes, ...]:
@@ -844,6 +847,37 @@ def check_receipt(receipt: Receipt, policy: Policy | None) -> Accepted:
     return found
 
 
+# A transfer's row as PostgreSQL's binary COPY hands it out: 22 fields, each after its length.
+_TRANSFER_FIELDS, _ID, _DEBIT, _CREDIT, _AMOUNT, _AT, _REFERENCE = 22, 2, 5, 6, 7, 9, 18
+_SINCE_2000 = 946_684_800
+
+
+def transfer_of(row: bytes) -> dict[str, Json] | None:
+    """What a transfer's row says, for its owner to read; nothing where it is no such row."""
+    fields: list[bytes | None] = []
+    at = 2
+    while at + 4 <= len(row) and len(fields) < _TRANSFER_FIELDS:
+        (length,) = struct.unpack_from(">i", row, at)
+        fields.append(None if length < 0 else row[at + 4 : at + 4 + length])
+        at += 4 + max(length, 0)
+    told = (
+        [fields[each] or b"" for each in (_ID, _DEBIT, _CREDIT, _AMOUNT, _AT)]
+        if len(fields) == _TRANSFER_FIELDS
+        else []
+    )
+    if at != len(row) or row[:2] != b"\x00\x16" or [len(each) for each in told] != [16, 8, 8, 8, 8]:
+        return None
+    debit, credit, amount, microseconds = (int.from_bytes(each, "big", signed=True) for each in told[1:])
+    return {
+        "id": f"trf_{uuid.UUID(bytes=told[0])}",
+        "debit_account": f"acc_{debit:018d}",
+        "credit_account": f"acc_{credit:018d}",
+        "amount_minor": str(amount),
+        "at": microseconds // 1_000_000 + _SINCE_2000,
+        "reference": (fields[_REFERENCE] or b"").decode("utf-8", "replace"),
+    }
+
+
 # ── files: what each is, and what is said of it ───────────────────────────────────────────────────────────
 
 
@@ -978,7 +1012,10 @@ def _history(answer: Answer, files: Mapping[str, bytes], asked: Asked, heads: _H
 def _receipt(answer: Answer, files: Mapping[str, bytes], asked: Asked, heads: _Heads) -> Head:
     receipt = receipt_of(files[answer.file])
     answer.facts["index"] = receipt.proof.index
-    return _noted(answer, check_receipt(receipt, asked.policy))
+    found = check_receipt(receipt, asked.policy)
+    if receipt.item is not None and json_of(receipt.entry)["t"] == "custody.transfers_posted":
+        answer.facts |= {"transfer": transfer_of(bytes.fromhex(receipt.item["thing"]))}
+    return _noted(answer, found)
 
 
 def _liability(answer: Answer, files: Mapping[str, bytes], asked: Asked, heads: _Heads) -> Head | None:
@@ -988,7 +1025,7 @@ def _liability(answer: Answer, files: Mapping[str, bytes], asked: Asked, heads: 
         published = own if own in {each.digest for each in asked.commitments} else b""
     elif proof.statement is not None and proof.inclusion is not None:
         head = _noted(answer, _stated(proof.statement, proof.inclusion, asked.policy))
-        published = own if f'"{own.hex()}"' in proof.statement else b""
+        published = own if _names(proof.statement, proof.commitment) else b""
     else:
         published = own
     check_liability(proof, published, identifiers=asked.identifiers, balance=asked.balance)
@@ -1003,12 +1040,36 @@ def _liability(answer: Answer, files: Mapping[str, bytes], asked: Asked, heads: 
 
 
 def _stated(statement: str, inclusion: str, policy: Policy | None) -> Accepted:
-    if inclusion.startswith("c2sp.org/tlog-proof@"):
-        return check_logged(proof_of(inclusion.encode()), statement.encode(), policy)
-    receipt = receipt_of(inclusion.encode())
-    if receipt.payload != statement:
+    # The statement stands in an entry's payload; what else the entry says is the proof's extra. Nobody signs
+    # that, but the entry that comes of it has to be in the log.
+    proof = proof_of(inclusion.encode())
+    entry = statement.encode()
+    if proof.extra is not None:
+        told, within = _object(proof.extra.decode("utf-8", "replace")), _object(statement)
+        payload = told.get("p")
+        if not isinstance(payload, dict) or "statement" in payload:
+            raise Refused("payload_differs")
+        entry = jcs({**told, "p": {**payload, "statement": within}})
+    return check_logged(proof, entry, policy)
+
+
+def _names(statement: str, commitment: Commitment) -> bool:
+    assets = _object(statement).get("assets")
+    return isinstance(assets, list) and any(
+        isinstance(each, dict) and each.get("liabilities") == commitment.told for each in assets
+    )
+
+
+def _object(text: str) -> dict[str, Json]:
+    try:
+        told = json_of(text)
+        # As the other implementations: nothing that RFC 8785 has two words for.
+        _canonical(told)
+    except (ValueError, RecursionError, Refused):
+        told = None
+    if not isinstance(told, dict):
         raise Refused("payload_differs")
-    return check_receipt(receipt, policy)
+    return told
 
 
 def _unknown(answer: Answer, files: Mapping[str, bytes], asked: Asked, heads: _Heads) -> None:
@@ -1073,7 +1134,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "quorum_missing": {
         "en": "Too few witnesses have cosigned: {quorum} is asked for, and there is only: {seen}.",
-        "zh": "见证方联署不足：要求达到 {quorum}，而实际仅有：{seen}。",
+        "zh": "见证方共签不足：要求达到 {quorum}，而实际仅有：{seen}。",
         "do": "later",
     },
     "proof_malformed": {
@@ -1083,12 +1144,12 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "index_outside_tree": {
         "en": "Entry {index} is not in a log of {size} entries.",
-        "zh": "共有 {size} 条记录的日志中没有第 {index} 条（从 0 起计）。",
+        "zh": "共有 {size} 个条目的日志中没有第 {index} 个（从 0 起计）。",
         "do": "report",
     },
     "tree_shrank": {
         "en": "A log of {new_size} entries cannot have grown out of one of {old_size}.",
-        "zh": "只有 {new_size} 条记录的日志不可能由 {old_size} 条增长而来。",
+        "zh": "只有 {new_size} 个条目的日志不可能由 {old_size} 条增长而来。",
         "do": "report",
     },
     "proof_length_wrong": {
@@ -1098,12 +1159,12 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "old_root_differs": {
         "en": "The log of {old_size} entries that was seen earlier is not how this one begins: history was changed.",
-        "zh": "此前见过的 {old_size} 条记录并非该日志的开头：历史已被改动。",
+        "zh": "此前见过的 {old_size} 个条目并非该日志的开头：历史已被改动。",
         "do": "report",
     },
     "root_differs": {
         "en": "The proof leads to another root than the signed one: entry, place or proof was changed.",
-        "zh": "由证明算出的根与已签名的根不同：记录、位置或证明被改动。",
+        "zh": "由证明算出的根哈希与已签名的不同：条目、位置或证明被改动。",
         "do": "report",
     },
     "liability_proof_malformed": {
@@ -1198,7 +1259,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "entry_missing": {
         "en": "The entry that the proof is of is not here: it lies beside the proof, under its name without the ending.",
-        "zh": "缺少证明所针对的记录：它应与证明放在一起，文件名为证明文件名去掉扩展名。",
+        "zh": "缺少证明所针对的条目：它应与证明放在一起，文件名为证明文件名去掉扩展名。",
         "do": "beside",
     },
     "receipt_malformed": {
@@ -1218,12 +1279,12 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "old_checkpoint_missing": {
         "en": "The checkpoint of {size} entries that this one is said to have grown out of is not among the files.",
-        "zh": "所给文件中没有 {size} 条记录时的检查点，而该日志据称由其增长而来。",
+        "zh": "所给文件中没有 {size} 个条目时的检查点，而该日志据称由其增长而来。",
         "do": "beside",
     },
     "split_view": {
         "en": "There are two roots for {size} entries of {origin}: its log shows different people different histories.",
-        "zh": "日志 {origin} 在 {size} 条记录处有两个不同的根：它向不同的人出示不同的历史。",
+        "zh": "日志 {origin} 在 {size} 个条目处有两个不同的根哈希：它向不同的人出示不同的历史。",
         "do": "report",
     },
     "commitment_missing": {
@@ -1271,23 +1332,23 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "proof": {
         "en": "Verified: the entry is in the log, at {index}.",
-        "zh": "已验证：该记录在日志中，序号 {index}。",
+        "zh": "已验证：该条目在日志中，序号 {index}。",
     },
     "history": {
         "en": "Verified: the log only grew, and begins with the {old_size} entries seen before.",
-        "zh": "已验证：日志只增不改，开头即此前所见的 {old_size} 条记录。",
+        "zh": "已验证：日志只增不改，开头即此前所见的 {old_size} 个条目。",
     },
     "receipt": {
         "en": "Verified: the receipt's entry is in the log, at {index}, and it is what the receipt shows.",
-        "zh": "已验证：回执对应的记录在日志中，序号 {index}，且与回执所示一致。",
+        "zh": "已验证：回执对应的条目在日志中，序号 {index}，且与回执所示一致。",
     },
     "liability": {
-        "en": "Verified: {balance} (minor units of {asset}) is counted as owed to {identifiers} on {day}, in a total of {total} over {customers} accounts.",
-        "zh": "已验证：{day} 平台对 {identifiers} 的负债 {balance}（{asset} 最小单位）已计入总额 {total}，共 {customers} 个账户。",
+        "en": "Verified: {owed} {asset} is counted as owed to {identifiers} on {day}, in a total of {whole} {asset} over {customers} accounts.",
+        "zh": "已验证：{day} 平台应付给 {identifiers} 的 {owed} {asset} 已计入负债总额 {whole} {asset}，共 {customers} 个账户。",
     },
     "log": {
         "en": "Log {origin}, {size} entries; cosigned by: {seen}.",
-        "zh": "日志 {origin}，共 {size} 条记录；联署的见证方：{seen}。",
+        "zh": "日志 {origin}，共 {size} 个条目；共签的见证方：{seen}。",
     },
 }
 # END OF WORDS
@@ -1306,12 +1367,21 @@ def told(answer: Answer, language: str) -> str:
     if answer.code:
         words = WORDS[answer.code]
         return f"{_filled(words[language], answer.fields)} {ADVICE[words['do']][language]}"
-    facts = answer.facts
+    facts = dict(answer.facts)
+    if answer.kind == "liability":
+        facts |= {
+            name: _major(facts[of], facts["scale"]) for name, of in (("owed", "balance"), ("whole", "total"))
+        }
     seen = ", ".join(f"{name} ({_moment_of(at)})" for name, at in facts.get("witnesses", {}).items()) or "–"
     parts = [_filled(ADVICE[answer.kind][language], facts)]
     if "origin" in facts:
         parts.append(_filled(ADVICE["log"][language], {**facts, "seen": seen}))
     return " ".join(parts)
+
+
+def _major(minor: str, scale: int) -> str:
+    whole = minor.rjust(scale + 1, "0")
+    return f"{whole[:-scale]}.{whole[-scale:]}" if scale else whole
 
 
 def _moment_of(seconds: int) -> str:

@@ -409,13 +409,14 @@ const tallystick = (() => {
     if (content.length > 1_200_000 || !blank || /[^\x00-\x7f]/.test(head)) refuse("proof_malformed", { reason: "lines" });
     const lines = head.split("\n");
     if (lines.shift() !== "c2sp.org/tlog-proof@v1") refuse("proof_malformed", { reason: "c2sp.org/tlog-proof@v1" });
+    let extra = null;
     if (lines.length && lines[0].startsWith("extra ")) {
-      const extra = unbase64(lines.shift().slice(6));
+      extra = unbase64(lines.shift().slice(6));
       if (extra === null || extra.length > 100_000) refuse("proof_malformed", { reason: "extra" });
     }
     const told = lines.shift() ?? "";
     if (!told.startsWith("index ") || !SIZE.test(told.slice(6))) refuse("proof_malformed", { reason: "index" });
-    return { index: BigInt(told.slice(6)), hashes: hashes(lines), checkpoint };
+    return { index: BigInt(told.slice(6)), hashes: hashes(lines), checkpoint, extra };
   }
 
   async function checkLogged(proof, entry, policy) {
@@ -572,6 +573,7 @@ const tallystick = (() => {
     if (!fragments || !(header.basis instanceof Map)) malformed("header");
     canonical(all.header);
     return {
+      told: jcs(told),
       header,
       tree: await sha256(utf8("tallystick/psum-v1/tree\x00" + jcs(all.header))),
       customers: whole(header.customers, "customers"),
@@ -770,6 +772,36 @@ const tallystick = (() => {
     return found;
   }
 
+  // A transfer's row as PostgreSQL's binary COPY hands it out: 22 fields, each after its length.
+  const [FIELDS, ID, DEBIT, CREDIT, AMOUNT, AT, REFERENCE] = [22, 2, 5, 6, 7, 9, 18];
+  const SINCE_2000 = 946_684_800;
+
+  // What a transfer's row says, for its owner to read; null where it is no such row.
+  function transferOf(row) {
+    const view = new DataView(row.buffer, row.byteOffset, row.length);
+    const fields = [];
+    let at = 2;
+    while (at + 4 <= row.length && fields.length < FIELDS) {
+      const length = view.getInt32(at);
+      fields.push(length < 0 ? null : row.subarray(at + 4, at + 4 + length));
+      at += 4 + Math.max(length, 0);
+    }
+    const told = fields.length === FIELDS ? [ID, DEBIT, CREDIT, AMOUNT, AT].map((each) => fields[each] ?? []) : [];
+    const lengths = told.map((each) => each.length).join();
+    if (at !== row.length || view.getUint16(0) !== FIELDS || lengths !== "16,8,8,8,8") return null;
+    const id = hex(told[0]).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+    const [debit, credit, amount, microseconds] = told.slice(1).map((each) => BigInt.asIntN(64, number(each)));
+    const account = (each) => "acc_" + String(each).padStart(18, "0");
+    return {
+      id: `trf_${id}`,
+      debit_account: account(debit),
+      credit_account: account(credit),
+      amount_minor: String(amount),
+      at: Math.floor(Number(microseconds) / 1e6) + SINCE_2000,
+      reference: new TextDecoder().decode(fields[REFERENCE] ?? new Uint8Array()),
+    };
+  }
+
   // ── files: what each is, and what is said of it ─────────────────────────────────────────────────────────
 
   const PAGE = /<script type="application\/json" id="evidence">([\s\S]*?)<\/script>/;
@@ -850,13 +882,35 @@ const tallystick = (() => {
     return head;
   };
 
+  // The statement stands in an entry's payload; what else the entry says is the proof's extra. Nobody signs
+  // that, but the entry that comes of it has to be in the log.
   const stated = async (statement, inclusion, policy) => {
-    if (inclusion.startsWith("c2sp.org/tlog-proof@")) {
-      return checkLogged(proofOf(utf8(inclusion)), utf8(statement), policy);
+    const proof = proofOf(utf8(inclusion));
+    let entry = statement;
+    if (proof.extra !== null) {
+      const told = objectOf(new TextDecoder().decode(proof.extra));
+      const payload = told.get("p");
+      if (!(payload instanceof Map) || payload.has("statement")) refuse("payload_differs");
+      entry = jcs(new Map([...told, ["p", new Map([...payload, ["statement", objectOf(statement)]])]]));
     }
-    const receipt = receiptOf(utf8(inclusion));
-    if (receipt.payload !== statement) refuse("payload_differs");
-    return checkReceipt(receipt, policy);
+    return checkLogged(proof, utf8(entry), policy);
+  };
+
+  const names = (statement, commitment) => {
+    const assets = objectOf(statement).get("assets");
+    const liable = (each) => each instanceof Map && each.get("liabilities") instanceof Map;
+    return Array.isArray(assets) && assets.some((each) => liable(each) && jcs(each.get("liabilities")) === commitment.told);
+  };
+
+  const objectOf = (text) => {
+    const told = parsed(utf8(text), 65_536);
+    try {
+      canonical(told);
+    } catch {
+      refuse("payload_differs");
+    }
+    if (!(told instanceof Map)) refuse("payload_differs");
+    return told;
   };
 
   const CHECKS = {
@@ -887,7 +941,11 @@ const tallystick = (() => {
     async receipt(answer, files, { policy }) {
       const receipt = receiptOf(files.get(answer.file));
       answer.facts.index = Number(receipt.proof.index);
-      return remembered(answer, await checkReceipt(receipt, policy));
+      const found = await checkReceipt(receipt, policy);
+      if (receipt.item !== null && jsonOf(receipt.entry).get("t") === "custody.transfers_posted") {
+        answer.facts.transfer = transferOf(receipt.item.thing);
+      }
+      return remembered(answer, found);
     },
     async liability(answer, files, { policy, commitments = [], identifiers = null, balance = null }) {
       const proof = await liabilityOf(files.get(answer.file));
@@ -897,7 +955,7 @@ const tallystick = (() => {
         published = commitments.some((each) => each.digest === own) ? own : "";
       } else if (proof.statement !== null && proof.inclusion !== null) {
         head = remembered(answer, await stated(proof.statement, proof.inclusion, policy));
-        published = proof.statement.includes(`"${own}"`) ? own : "";
+        published = names(proof.statement, proof.commitment) ? own : "";
       }
       await checkLiability(proof, published, { identifiers, balance });
       // The proof fits itself, and nobody has said that others were shown the same tree.
@@ -959,7 +1017,7 @@ const WORDS = {
     },
     "quorum_missing": {
         "en": "Too few witnesses have cosigned: {quorum} is asked for, and there is only: {seen}.",
-        "zh": "见证方联署不足：要求达到 {quorum}，而实际仅有：{seen}。",
+        "zh": "见证方共签不足：要求达到 {quorum}，而实际仅有：{seen}。",
         "do": "later",
     },
     "proof_malformed": {
@@ -969,12 +1027,12 @@ const WORDS = {
     },
     "index_outside_tree": {
         "en": "Entry {index} is not in a log of {size} entries.",
-        "zh": "共有 {size} 条记录的日志中没有第 {index} 条（从 0 起计）。",
+        "zh": "共有 {size} 个条目的日志中没有第 {index} 个（从 0 起计）。",
         "do": "report",
     },
     "tree_shrank": {
         "en": "A log of {new_size} entries cannot have grown out of one of {old_size}.",
-        "zh": "只有 {new_size} 条记录的日志不可能由 {old_size} 条增长而来。",
+        "zh": "只有 {new_size} 个条目的日志不可能由 {old_size} 条增长而来。",
         "do": "report",
     },
     "proof_length_wrong": {
@@ -984,12 +1042,12 @@ const WORDS = {
     },
     "old_root_differs": {
         "en": "The log of {old_size} entries that was seen earlier is not how this one begins: history was changed.",
-        "zh": "此前见过的 {old_size} 条记录并非该日志的开头：历史已被改动。",
+        "zh": "此前见过的 {old_size} 个条目并非该日志的开头：历史已被改动。",
         "do": "report",
     },
     "root_differs": {
         "en": "The proof leads to another root than the signed one: entry, place or proof was changed.",
-        "zh": "由证明算出的根与已签名的根不同：记录、位置或证明被改动。",
+        "zh": "由证明算出的根哈希与已签名的不同：条目、位置或证明被改动。",
         "do": "report",
     },
     "liability_proof_malformed": {
@@ -1084,7 +1142,7 @@ const WORDS = {
     },
     "entry_missing": {
         "en": "The entry that the proof is of is not here: it lies beside the proof, under its name without the ending.",
-        "zh": "缺少证明所针对的记录：它应与证明放在一起，文件名为证明文件名去掉扩展名。",
+        "zh": "缺少证明所针对的条目：它应与证明放在一起，文件名为证明文件名去掉扩展名。",
         "do": "beside",
     },
     "receipt_malformed": {
@@ -1104,12 +1162,12 @@ const WORDS = {
     },
     "old_checkpoint_missing": {
         "en": "The checkpoint of {size} entries that this one is said to have grown out of is not among the files.",
-        "zh": "所给文件中没有 {size} 条记录时的检查点，而该日志据称由其增长而来。",
+        "zh": "所给文件中没有 {size} 个条目时的检查点，而该日志据称由其增长而来。",
         "do": "beside",
     },
     "split_view": {
         "en": "There are two roots for {size} entries of {origin}: its log shows different people different histories.",
-        "zh": "日志 {origin} 在 {size} 条记录处有两个不同的根：它向不同的人出示不同的历史。",
+        "zh": "日志 {origin} 在 {size} 个条目处有两个不同的根哈希：它向不同的人出示不同的历史。",
         "do": "report",
     },
     "commitment_missing": {
@@ -1157,23 +1215,23 @@ const ADVICE = {
     },
     "proof": {
         "en": "Verified: the entry is in the log, at {index}.",
-        "zh": "已验证：该记录在日志中，序号 {index}。",
+        "zh": "已验证：该条目在日志中，序号 {index}。",
     },
     "history": {
         "en": "Verified: the log only grew, and begins with the {old_size} entries seen before.",
-        "zh": "已验证：日志只增不改，开头即此前所见的 {old_size} 条记录。",
+        "zh": "已验证：日志只增不改，开头即此前所见的 {old_size} 个条目。",
     },
     "receipt": {
         "en": "Verified: the receipt's entry is in the log, at {index}, and it is what the receipt shows.",
-        "zh": "已验证：回执对应的记录在日志中，序号 {index}，且与回执所示一致。",
+        "zh": "已验证：回执对应的条目在日志中，序号 {index}，且与回执所示一致。",
     },
     "liability": {
-        "en": "Verified: {balance} (minor units of {asset}) is counted as owed to {identifiers} on {day}, in a total of {total} over {customers} accounts.",
-        "zh": "已验证：{day} 平台对 {identifiers} 的负债 {balance}（{asset} 最小单位）已计入总额 {total}，共 {customers} 个账户。",
+        "en": "Verified: {owed} {asset} is counted as owed to {identifiers} on {day}, in a total of {whole} {asset} over {customers} accounts.",
+        "zh": "已验证：{day} 平台应付给 {identifiers} 的 {owed} {asset} 已计入负债总额 {whole} {asset}，共 {customers} 个账户。",
     },
     "log": {
         "en": "Log {origin}, {size} entries; cosigned by: {seen}.",
-        "zh": "日志 {origin}，共 {size} 条记录；联署的见证方：{seen}。",
+        "zh": "日志 {origin}，共 {size} 个条目；共签的见证方：{seen}。",
     },
 };
 // END OF WORDS
@@ -1189,20 +1247,28 @@ const ADVICE = {
     return Number.isNaN(read.getTime()) ? "–" : read.toISOString().slice(0, 16).replace("T", " ") + " UTC";
   };
 
+  const major = (minor, scale) => {
+    const digits = minor.padStart(scale + 1, "0");
+    return scale ? `${digits.slice(0, -scale)}.${digits.slice(-scale)}` : digits;
+  };
+
   // An answer in words, in "en" or "zh".
   function told(answer, language) {
     if (answer.code) {
       const words = WORDS[answer.code];
       return `${filled(words[language], answer.fields)} ${ADVICE[words.do][language]}`;
     }
-    const { facts } = answer;
+    const facts = { ...answer.facts };
+    if (answer.kind === "liability") {
+      Object.assign(facts, { owed: major(facts.balance, facts.scale), whole: major(facts.total, facts.scale) });
+    }
     const seen = Object.entries(facts.witnesses ?? {}).map(([name, at]) => `${name} (${momentOf(at)})`);
     const parts = [filled(ADVICE[answer.kind][language], facts)];
     if ("origin" in facts) parts.push(filled(ADVICE.log[language], { ...facts, seen: seen.join(", ") || "–" }));
     return parts.join(" ");
   }
 
-  return { answers, told, policyOf, commitmentOf, jsonOf, ed25519Fits, ed25519ByHand, Refused };
+  return { answers, told, major, policyOf, commitmentOf, jsonOf, ed25519Fits, ed25519ByHand, Refused };
 })();
 
 if (typeof module !== "undefined") {

@@ -97,8 +97,8 @@ TEXTS: dict[str, str] = {
         "Verified: the receipt's entry is in the log, at {index}, and it is what the receipt shows."
     ),
     "liability": gettext_noop(
-        "Verified: {balance} (minor units of {asset}) is counted as owed to {identifiers} on "
-        "{day}, in a total of {total} over {customers} accounts."
+        "Verified: {owed} {asset} is counted as owed to {identifiers} on {day}, in a total of {whole} {asset}"
+        " over {customers} accounts."
     ),
     "log": gettext_noop("Log {origin}, {size} entries; cosigned by: {seen}."),
 }
@@ -113,6 +113,11 @@ def todo(refusal: Refusal) -> str:
 def said(answer: Answer) -> str:
     """What is said of a file that was verified, in the language of the moment."""
     facts = {name: _spelled(value) for name, value in answer.facts.items()}
+    if answer.kind == "liability":
+        facts |= {
+            "owed": _major(facts["balance"], facts["scale"]),
+            "whole": _major(facts["total"], facts["scale"]),
+        }
     parts = [gettext(TEXTS[answer.kind]).format(**facts)]
     if "origin" in facts:
         parts.append(gettext(TEXTS["log"]).format(**facts, seen=_seen(answer)))
@@ -130,6 +135,12 @@ def _moment(seconds: object) -> str:
         return datetime.fromtimestamp(int(str(seconds)), UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (OverflowError, ValueError, OSError):
         return "–"
+
+
+def _major(minor: str, scale: str) -> str:
+    """An amount with its decimals, and no other mark: the same in both languages and in every verifier."""
+    whole, digits = minor.rjust(int(scale) + 1, "0"), int(scale)
+    return f"{whole[:-digits]}.{whole[-digits:]}" if digits else whole
 
 
 def _spelled(value: object) -> str:

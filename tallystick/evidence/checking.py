@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tallystick.core.errors import Refusal
-from tallystick.evidence import canonical, errors, hashing, notes, receipt_file, tlog_proof
+from tallystick.evidence import canonical, errors, hashing, notes, receipt_file, stated, tlog_proof
 from tallystick.evidence import policy as policies
 from tallystick.evidence.checkpoints import Checkpoint
 from tallystick.evidence.liabilities import profile, proof_file, verification
@@ -183,8 +183,7 @@ def _liability(answer: Answer, files: Files, asked: Asked, heads: Heads) -> Chec
         )
     elif proof.statement is not None and proof.inclusion is not None:
         head = _noted(answer, _stated(proof.statement, proof.inclusion, asked))
-        # The statement says which tree it is about by the digest of its commitment.
-        published = told if f'"{digest.hex()}"' in proof.statement else {}
+        published = told if stated.names(proof.statement, told) else {}
     else:
         published = told
     verification.verify(proof, published, identifiers=asked.identifiers, balance=asked.balance)
@@ -199,12 +198,8 @@ def _liability(answer: Answer, files: Files, asked: Asked, heads: Heads) -> Chec
 
 
 def _stated(statement: str, inclusion: str, asked: Asked) -> policies.Verdict:
-    if inclusion.startswith("c2sp.org/tlog-proof@"):
-        return _logged(tlog_proof.parse(inclusion.encode()), statement.encode(), asked)
-    receipt = receipt_file.parse(inclusion.encode())
-    if receipt.payload != statement:
-        raise errors.PayloadDiffers
-    return _receipted(receipt, asked)
+    proof = tlog_proof.parse(inclusion.encode())
+    return _logged(proof, stated.entry(statement, proof.extra), asked)
 
 
 def _unknown(answer: Answer, files: Files, asked: Asked, heads: Heads) -> None:
