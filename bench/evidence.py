@@ -1,4 +1,4 @@
-"""The proof of liabilities, measured: leaves a CPU-second with the kernel and without, beside bare SHA-256.
+"""Evidence, measured: the proof of liabilities beside bare SHA-256; sealing, and what it costs the ledger.
 
 A snapshot of invented accounts is written to disk, the tree is built from it, proofs are made of it. Rates are
 over the processor's time, so that a machine with other work says the same; wall time is told beside. A leaf is
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -199,6 +200,19 @@ def proofs(
     }
 
 
+def sealing(given: argparse.Namespace) -> dict[str, Any]:
+    """Figures of the log, from a process of its own: Django is bound to one home for as long as one lives."""
+    options = ["--seconds", str(given.seconds), "--rounds", str(given.rounds)]
+    options += ["--directory", str(given.directory)] if given.directory else []
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("sealing.py")), *options],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
 def told(figures: dict[str, Any]) -> str:
     """The figures for a person."""
     built = figures["kernel"] or f"Python ({figures['kernel_missing_because']})"
@@ -212,7 +226,18 @@ def told(figures: dict[str, Any]) -> str:
             f"   ({figures['ratio_to_sha256_limit']:.0%} of it reached)",
             f"proofs a second         {figures['proofs_per_s']:>12,}   of {figures['proof_bytes']} bytes",
             f"proofs checked a second {figures['proofs_checked_per_cpu_s']:>12,}",
+            *_told_of_the_log(figures),
         )
+    )
+
+
+def _told_of_the_log(figures: dict[str, Any]) -> tuple[str, ...]:
+    if "seal_entries_per_s" not in figures:
+        return ()
+    return (
+        f"entries sealed a second {figures['seal_entries_per_s']:>12,}   in batches of {figures['seal_batch']:,}",
+        f"transfers a second      {figures['ledger_tps_on']:>12,}   with evidence, {figures['ledger_tps_off']:,}"
+        f" without: {figures['ledger_kept']:.0%} kept",
     )
 
 
@@ -224,9 +249,13 @@ def main() -> None:
     words.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     words.add_argument("--directory", type=Path, help="where the snapshot is written, 40 bytes an account")
     words.add_argument("--json", action="store_true")
+    words.add_argument("--no-log", dest="log", action="store_false", help="leave out sealing and the ledger")
+    words.add_argument("--seconds", type=float, default=6, help="of each measurement of the ledger")
+    words.add_argument("--rounds", type=int, default=5, help="of the ledger, interleaved; medians count")
     given = words.parse_args()
+    log = sealing(given) if given.log else {}
     with tempfile.TemporaryDirectory(dir=given.directory) as directory:
-        figures = measure(given.leaves, given.fragments, given.workers, Path(directory))
+        figures = measure(given.leaves, given.fragments, given.workers, Path(directory)) | log
     print(json.dumps(figures, indent=1) if given.json else told(figures))
 
 

@@ -81,11 +81,28 @@ def reconcile(*, as_json: bool, lines: int, per_mille: float, rounds: int, seed:
     type=click.Path(exists=True, file_okay=False, writable=True),
     help="Where the snapshot is written meanwhile.",
 )
+@click.option("--log/--no-log", default=True, show_default=True, help="Measure sealing and the ledger too.")
+@click.option(
+    "--seconds", default=6.0, show_default=True, type=click.FloatRange(1, 120), help="Of each measurement."
+)
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(1, 20), help="Interleaved; medians count."
+)
 def evidence(
-    *, as_json: bool, leaves: int, fragments: int, workers: int | None, directory: str | None
+    *,
+    as_json: bool,
+    leaves: int,
+    fragments: int,
+    workers: int | None,
+    directory: str | None,
+    log: bool,
+    seconds: float,
+    rounds: int,
 ) -> None:
-    """Leaves of the proof of liabilities a CPU-second, with the kernel and without, beside bare SHA-256."""
+    """Leaves of the proof of liabilities a CPU-second, entries sealed a second, and what that costs the ledger."""
     options = ["--leaves", str(leaves), "--fragments", str(fragments)]
+    options += ["--seconds", str(seconds), "--rounds", str(rounds)]
+    options += [] if log else ["--no-log"]
     options += ["--workers", str(workers)] if workers else []
     options += ["--directory", directory] if directory else []
     options += ["--json"] if as_json else []

@@ -32,7 +32,6 @@ from tallystick.evidence import (
     tiles,
 )
 from tallystick.evidence.keys import LEDGER, LOGS, PUBLIC
-from tallystick.evidence.sealing import Told
 
 FINDINGS_MAX = 1_000
 """No more are told: by then nothing here is to be relied on."""
@@ -208,21 +207,21 @@ class _Log:
                 expected = None if note is None else sealing.checkpoint_entry_of(note, sealed_at)
                 yield _Row(seq, None, body, expected, f"ledger checkpoint {size}")
                 continue
-            row = None if told[0] is None else Told._make(told)
+            row = None if told[0] is None else told
             if row is not None and self.head.log_id == LEDGER:
                 self._payload(row, salt, payload, is_erased)
             yield _Row(seq, event, body, self._expected(row, salt, payload, body), f"evt_{event}")
 
     def _expected(
-        self, row: Told | None, salt: bytes | None, payload: str | None, body: bytes
+        self, row: list[Any] | None, salt: bytes | None, payload: str | None, body: bytes
     ) -> bytes | None:
         if row is None:
             return None
         if self.head.log_id == LEDGER:
-            return sealing.entry_of(row)
+            return sealing.entry_of(*row)
         self._learn_key(body)
         if salt is None or payload is None:
-            return sealing.entry_of(row)
+            return sealing.entry_of(*row)
         return sealing.public_entry_of(row, bytes(salt), payload)
 
     def _learn_key(self, body: bytes) -> None:
@@ -233,17 +232,17 @@ class _Log:
         except (ValueError, KeyError, TypeError):
             return
 
-    def _payload(self, row: Told, salt: bytes | None, payload: str | None, is_erased: bool) -> None:
+    def _payload(self, row: list[Any], salt: bytes | None, payload: str | None, is_erased: bool) -> None:
         if salt is None or payload is None:
             if not is_erased:
                 self.find(
                     "payload_missing",
-                    f"evt_{row.id}",
+                    f"evt_{row[0]}",
                     "Its payload is gone, and no certificate says it was erased.",
                 )
-        elif canonical.commitment(payload, bytes(salt)) != bytes(row.commitment):
+        elif canonical.commitment(payload, bytes(salt)) != row[5]:
             self.find(
-                "payload_edited", f"evt_{row.id}", "Its payload is not the one that the event committed to."
+                "payload_edited", f"evt_{row[0]}", "Its payload is not the one that the event committed to."
             )
 
     def _checkpoints(self) -> Iterator[_Signed]:
@@ -353,7 +352,7 @@ class _Log:
             "   select from evidence_entry e where e.log_id = %s and e.event_id = o.id) order by o.id limit %s",
             [self.head.settled_event, LEDGER, most],
         )
-        return [hashing.leaf_hash(sealing.entry_of(Told._make(row)), self.head.suite) for row in rows]
+        return [hashing.leaf_hash(sealing.entry_of(*row), self.head.suite) for row in rows]
 
     def _tile_at(self, number: int) -> bytes:
         if self._tile[0] != number:
@@ -425,7 +424,8 @@ def _by_event(rows: Sequence[_Row], stored: dict[int, bytes]) -> dict[int, bytes
 
 
 _ENTRIES = """
-    select e.seq, e.event_id, e.checkpoint_size, e.body, c.note, c.sealed_at, p.salt, p.payload, {erased}, {told}
+    select e.seq, e.event_id, e.checkpoint_size, e.body, c.note, (c.sealed_at at time zone 'UTC')::text,
+        p.salt, p.payload, {erased}, {told}
     from evidence_entry e
         left join evidence_outbox o on o.id = e.event_id
         left join evidence_payload p on p.event_id = o.id

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 import psycopg
 from django.db import connections, transaction
@@ -37,51 +37,49 @@ KEY_KINDS = ("evidence.key_rotated", "evidence.log_opened")
 CHECKPOINT_KIND = "evidence.checkpoint"
 
 
-class Told(NamedTuple):
-    """An event's row, as much of it as its entry says."""
-
-    id: int
-    kind: str
-    at: datetime
-    recorded_at: datetime
-    actor: str
-    commitment: bytes
-    root: bytes | None
-    leaves: int
-
-
-class Sealed(NamedTuple):
-    """An entry about to be written."""
-
-    event_id: int | None
-    checkpoint_size: int | None
-    body: bytes
+Sealed = tuple[int | None, int | None, bytes]
+"""An entry about to be written: the event it seals, or the size of the checkpoint it tells, and its bytes."""
 
 
 # ── rules: an entry's bytes ──────────────────────────────────────────────────────────────────────────────
 
 
-def entry_of(told: Told) -> bytes:
-    """The entry of an event: canonical JSON (RFC 8785). What it says is in `docs/reference/log-entries.md`."""
-    many = "" if told.root is None else f'"n":{told.leaves},"r":"{told.root.hex()}",'
+def entry_of(
+    event_id: int,
+    kind: str,
+    at: str,
+    recorded_at: str,
+    actor: str,
+    commitment: bytes,
+    root: bytes | None,
+    leaves: int | None,
+) -> bytes:
+    """The entry of an event: canonical JSON (RFC 8785) of its row, as `TOLD` reads it.
+
+    What its members are: docs/reference/log-entries.md.
+    """
+    many = "" if root is None else f'"n":{leaves},"r":"{root.hex()}",'
     return (
-        f'{{"by":{_quoted(told.actor)},"c":"{told.commitment.hex()}",{many}"rec":"{_moment(told.recorded_at)}",'
-        f'"ref":"evt_{told.id}","t":{_quoted(told.kind)},"ts":"{_moment(told.at)}","v":1}}'
+        f'{{"by":{_quoted(actor)},"c":"{commitment.hex()}",{many}"rec":"{_moment(recorded_at)}",'
+        f'"ref":"evt_{event_id}","t":{_quoted(kind)},"ts":"{_moment(at)}","v":1}}'
     ).encode()
 
 
-def public_entry_of(told: Told, salt: bytes, payload: str) -> bytes:
-    """The entry of an event that everybody may read: with its payload, and the salt to check that it is that one."""
+def public_entry_of(row: Sequence[Any], salt: bytes, payload: str) -> bytes:
+    """The entry of an event that everybody may read: with its payload, and the salt to check that it is that one.
+
+    row: what `entry_of` takes.
+    """
+    event_id, kind, at, recorded_at, actor, commitment, *_ = row
     body = (
-        f'{{"by":{_quoted(told.actor)},"c":"{told.commitment.hex()}","p":{payload},'
-        f'"rec":"{_moment(told.recorded_at)}","ref":"evt_{told.id}","s":"{salt.hex()}",'
-        f'"t":{_quoted(told.kind)},"ts":"{_moment(told.at)}","v":1}}'
+        f'{{"by":{_quoted(actor)},"c":"{commitment.hex()}","p":{payload},"rec":"{_moment(recorded_at)}",'
+        f'"ref":"evt_{event_id}","s":"{salt.hex()}","t":{_quoted(kind)},"ts":"{_moment(at)}","v":1}}'
     ).encode()
     # Never refused: an entry that cannot be written would stop all that come after it.
-    return body if len(body) <= tiles.ENTRY_BYTES_MAX else entry_of(told)
+    return body if len(body) <= tiles.ENTRY_BYTES_MAX else entry_of(*row)
 
 
-def checkpoint_entry_of(note: str, sealed_at: datetime) -> bytes:
+def checkpoint_entry_of(note: str, sealed_at: str) -> bytes:
     """The entry of a checkpoint of the ledger's log in the public one."""
     return (
         f'{{"note":{json.dumps(note, ensure_ascii=False)},"t":"{CHECKPOINT_KIND}",'
@@ -94,9 +92,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _moment(at: datetime) -> str:
-    # Six decimals always: one spelling for one time.
-    return f"{at.isoformat(timespec='microseconds')[:26]}Z"
+def _moment(at: str) -> str:
+    # As PostgreSQL writes a time of UTC, but with six decimals always: one spelling for one time.
+    if len(at) != 26:
+        at = f"{at}.000000" if len(at) == 19 else at.ljust(26, "0")
+    return f"{at[:10]}T{at[11:]}Z"
 
 
 # ── the sequencer ────────────────────────────────────────────────────────────────────────────────────────
@@ -145,9 +145,8 @@ class Sequencer:
             if not sealed:
                 self._tree = tree
                 return 0
-            last = [each.event_id for each in sealed if each.event_id is not None][-1:]
             if len(sealed) >= limit:
-                settled = min(settled, *last) if last else 0
+                settled = min(settled, sealed[-1][0] or 0)
             tree = self._at(head, tree)
             self._write(head, tree, sealed, max(settled, head.settled_event), now)
         # Only what was committed may be built on.
@@ -197,12 +196,12 @@ class Sequencer:
 
     def _events(self, settled: int, limit: int) -> list[Sealed]:
         rows = self._read(_UNSEALED, {"log": self.log_id, "settled": settled, "limit": limit})
-        return [Sealed(row[0], None, entry_of(Told._make(row))) for row in rows]
+        return [(row[0], None, entry_of(*row)) for row in rows]
 
     def _public(self, settled: int, limit: int) -> list[Sealed]:
         """The ledger's checkpoints that are not told yet, and what everybody may read of what it sealed."""
         rows = self._read(_UNTOLD_CHECKPOINTS, {"log": PUBLIC, "ledger": LEDGER, "limit": limit})
-        found = [Sealed(None, size, checkpoint_entry_of(note, at)) for size, note, at in rows]
+        found: list[Sealed] = [(None, size, checkpoint_entry_of(note, at)) for size, note, at in rows]
         if len(found) < limit:
             rows = self._read(
                 _UNTOLD_EVENTS,
@@ -214,10 +213,9 @@ class Sequencer:
                     "limit": limit - len(found),
                 },
             )
-            for *told, salt, payload in rows:
-                row = Told._make(told)
-                body = entry_of(row) if salt is None else public_entry_of(row, bytes(salt), payload)
-                found.append(Sealed(row.id, None, body))
+            for *row, salt, payload in rows:
+                body = entry_of(*row) if salt is None else public_entry_of(row, salt, payload)
+                found.append((row[0], None, body))
         return found
 
     def _read(self, sql: str, parameters: dict[str, object]) -> Sequence[tuple]:  # type: ignore[type-arg]
@@ -233,7 +231,7 @@ class Sequencer:
         self, head: reading.Head, tree: tiles.TiledTree, sealed: Sequence[Sealed], settled: int, now: datetime
     ) -> None:
         # 1. The entries and the tree over them.
-        written = tree.append(hashing.leaf_hashes([each.body for each in sealed], head.suite))
+        written = tree.append(hashing.leaf_hashes([body for _, _, body in sealed], head.suite))
         # 2. The checkpoint, signed.
         checkpoint = checkpoints.Checkpoint(head.origin, tree.size, tree.root())
         signers = keys.signers(self.db, self.log_id, after=head.size)
@@ -252,7 +250,11 @@ class Sequencer:
             )
 
 
-TOLD = "o.id, o.kind, o.at, o.recorded_at, o.actor, o.commitment, o.root, octet_length(o.leaves) / 32"
+TOLD = (
+    "o.id, o.kind, (o.at at time zone 'UTC')::text, (o.recorded_at at time zone 'UTC')::text, o.actor,"
+    " o.commitment, o.root, octet_length(o.leaves) / 32"
+)
+"""An event's row o, as much of it as its entry says: what `entry_of` takes."""
 
 _UNSEALED = f"""
     select {TOLD} from evidence_outbox o
@@ -262,7 +264,7 @@ _UNSEALED = f"""
 """  # noqa: S608 -- the columns are the constant above
 
 _UNTOLD_CHECKPOINTS = """
-    select size, note, sealed_at from evidence_checkpoint
+    select size, note, (sealed_at at time zone 'UTC')::text from evidence_checkpoint
     where log_id = %(ledger)s and size > coalesce((
         select checkpoint_size from evidence_entry where log_id = %(log)s and checkpoint_size is not null
         order by checkpoint_size desc limit 1), -1)
@@ -279,27 +281,23 @@ _UNTOLD_EVENTS = f"""
 """  # noqa: S608 -- the columns are the constant above
 
 _COPY_HEADER, _COPY_TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-_ENTRY = struct.Struct(">hihiq")
-_NUMBER = struct.Struct(">iq")
+_EVENT_ENTRY = struct.Struct(">hihiqiqii")
+_CHECKPOINT_ENTRY = struct.Struct(">hihiqiiqi")
 _LENGTH = struct.Struct(">i")
 _TILE = struct.Struct(">hihihiqi")
-_NULL = b"\xff\xff\xff\xff"
 
 
 def _copy_entries(
     cursor: psycopg.Cursor[tuple[object, ...]], log_id: int, first: int, sealed: Sequence[Sealed]
 ) -> None:
     # In PostgreSQL's own binary form: a third of what the driver's values would cost.
-    head, number, length = _ENTRY.pack, _NUMBER.pack, _LENGTH.pack
+    event, checkpoint = _EVENT_ENTRY.pack, _CHECKPOINT_ENTRY.pack
     parts = [_COPY_HEADER]
     for seq, (event_id, checkpoint_size, body) in enumerate(sealed, first):
-        parts += (
-            head(5, 2, log_id, 8, seq),
-            _NULL if event_id is None else number(8, event_id),
-            _NULL if checkpoint_size is None else number(8, checkpoint_size),
-            length(len(body)),
-            body,
-        )
+        if event_id is not None:
+            parts += (event(5, 2, log_id, 8, seq, 8, event_id, -1, len(body)), body)
+        else:
+            parts += (checkpoint(5, 2, log_id, 8, seq, -1, 8, checkpoint_size, len(body)), body)
     parts.append(_COPY_TRAILER)
     columns = "log_id, seq, event_id, checkpoint_size, body"
     with cursor.copy(f"copy evidence_entry ({columns}) from stdin (format binary)") as copy:

@@ -8,8 +8,10 @@ import pytest
 
 from tallystick import pulse
 from tallystick.cli import posting
+from tallystick.core.db import SEQUENCER
 from tallystick.custody import books
 from tallystick.custody.errors import PostingStopped
+from tallystick.evidence import keys, log, publishing, sealing
 from tests.custody.cast import BOOK, DB, NOW, OPENED, SIMULATION
 
 
@@ -90,9 +92,33 @@ def test_a_book_whose_beat_fails_keeps_no_other_book_waiting(monkeypatch, fault)
             stopping.set()
             return 0
 
+        def seal(self, *_):
+            return 0
+
     class Idle:
         is_busy = False
 
     monkeypatch.setattr(pulse, "Pulse", Beats)
     posting._beat(stopping, Idle())
     assert had_their_turn == [1, 2]
+
+
+def test_everything_is_sealed_and_published_after_the_beats(tmp_path):
+    keys.open_logs(SEQUENCER, "pulse.example", actor=SIMULATION.id, now=NOW)
+    beats = pulse.Pulse(lambda: 0.0)
+    assert (
+        beats.seal(SEQUENCER, tmp_path, NOW) == log.count(DB) + 3
+    )  # both openings are public, and a checkpoint
+    assert publishing.published(tmp_path / "ledger").size == log.count(DB)
+    assert beats.seal(SEQUENCER, tmp_path, NOW) == 0
+
+
+def test_sealing_that_fails_is_told_and_keeps_nothing_else_from_its_turn(monkeypatch, caplog, tmp_path):
+    def fails(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sealing.Sequencers, "seal", fails)
+    monkeypatch.setattr(publishing, "publish", fails)
+    assert pulse.Pulse(lambda: 0.0).seal(SEQUENCER, tmp_path, NOW) == 0
+    assert "sealing failed" in caplog.text
+    assert "publishing the logs failed" in caplog.text
