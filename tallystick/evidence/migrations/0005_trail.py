@@ -41,6 +41,8 @@ end
 $$;
 -- Written by the function below alone.
 grant select on evidence_erasure to tallystick_app, tallystick_auditor;
+-- Who replaces a log's key at the command line leaves an entry too.
+grant select, insert on evidence_trail to tallystick_sequencer;
 """
 
 ERASE = """
