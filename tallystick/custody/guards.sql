@@ -286,8 +286,13 @@ begin
         -- A reversal is of a posted transfer before it that is no reversal, whole, the other way.
         select count(*) into astray
         from custody_transfer t
-        left join custody_transfer of_it on of_it.book_id = t.book_id
-            and of_it.position = coalesce(t.pending_position, t.reverses_position) and of_it.position < t.position
+        -- One look each, by position: joined, the planner reads the whole book where it knows nothing of it yet.
+        left join lateral (
+            select * from custody_transfer named
+            where named.book_id = t.book_id and named.position < t.position
+                and named.position = coalesce(t.pending_position, t.reverses_position)
+            limit 1
+        ) of_it on true
         where t.book_id = new.book_id and t.position between new.first_position and new.last_position
             and (t.pending_position is not null or t.reverses_position is not null)
             and case when t.pending_position is not null then
