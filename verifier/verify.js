@@ -191,19 +191,22 @@ const tallystick = (() => {
   // A note's text, and who of the known keys signed it. A wrong signature of theirs refuses it whole.
   async function opened(note, keys) {
     const [text, lines] = noted(note);
-    const signed = [];
-    for (const line of lines) {
+    const told = lines.map((line) => {
       const [name, space, encoded] = cut(line.slice(2), " ");
       const value = loose64(encoded);
       if (!line.startsWith("— ") || !space || !isName(name) || value === null || value.length < 5) {
         refuse("note_malformed", { reason: "signature line" });
       }
+      return [name, value, unbase64(encoded) !== null];
+    });
+    const signed = [];
+    for (const [name, value, canonical] of told) {
       const id = hex(value.subarray(0, 4));
       const key = keys.findLast((each) => each.name === name && each.id === id);
       // ML-DSA-44 is not checked here: its cosigner counts as not seen, never as seen.
       if (key === undefined || key.algorithm === ML_DSA_44) continue;
       const bare = value.subarray(4);
-      if (unbase64(encoded) === null || !(await fits(key, text, bare))) refuse("signature_wrong", { name });
+      if (!canonical || !(await fits(key, text, bare))) refuse("signature_wrong", { name });
       signed.push([key, bare]);
     }
     if (!signed.length) {
@@ -813,7 +816,7 @@ const tallystick = (() => {
     const begins = latin(content.subarray(0, 24));
     if (begins.startsWith("c2sp.org/tlog-proof@")) return "proof";
     if (begins.startsWith("old ")) return "history";
-    if (PAGE.test(latin(content))) return "page";
+    if (/^<!doctype html>/i.test(begins) && PAGE.test(latin(content))) return "page";
     try {
       const told = JSON.parse(decoded(content) ?? "");
       return (told && Object.hasOwn(KINDS, told.schema) && KINDS[told.schema]) || "unknown";
@@ -825,18 +828,21 @@ const tallystick = (() => {
   function unpacked(given) {
     const files = new Map();
     for (const [name, content] of given) {
-      const found = content.length <= 4_000_000 ? PAGE.exec(latin(content)) : null;
-      if (!found) {
+      if (kindOf(content) !== "page") {
         files.set(name, content);
         continue;
       }
       // A saved page. Its own policy is not believed: whoever checks brings theirs.
+      let texts = [];
       try {
-        const inside = Object.entries(JSON.parse(decoded(octets(found[1]))).files);
-        for (const [inner, told] of inside) files.set(`${name}:${inner}`, utf8(told));
+        const { files: inside } = JSON.parse(decoded(octets(PAGE.exec(latin(content))[1])));
+        texts = Object.entries(inside).map(([inner, told]) => [`${name}:${inner}`, utf8(told)]);
+        if (Object.values(inside).some((told) => typeof told !== "string")) texts = [];
       } catch {
-        files.set(name, new Uint8Array());
+        texts = [];
       }
+      // A page without files is answered too: nothing passes by being silent.
+      for (const [inner, told] of texts.length ? texts : [[name, new Uint8Array()]]) files.set(inner, told);
     }
     return files;
   }

@@ -273,6 +273,7 @@ def _is_name(name: str) -> bool:
 
 def _decoded(text: str) -> bytes | None:
     try:
-        return base64.b64decode(text, validate=True)
+        # Python passes over a padding too many.
+        return None if len(text) % 4 else base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 
 from scripts import vectors, verifier
 from tallystick.cli import verify as cli
+from tallystick.evidence import saved_page
 from tests.verifier import implementations
 from tests.verifier.implementations import FOLDER, NODE, alone, cases
 
@@ -84,6 +87,92 @@ def test_a_transfers_owner_can_read_what_its_receipt_shows():
 def test_a_browser_without_ed25519_computes_it_itself():
     told = cases("checkpoints")[:12]
     assert wrong(told, implementations.node(told, without_ed25519=True)) == []
+
+
+def test_a_page_is_checked_file_by_file_and_never_passes_by_holding_nothing():
+    (sound,) = (case for case in cases("receipts") if case["name"] == "sound")
+    (bad,) = (case for case in cases("receipts") if case["name"] == "payload_changed")
+    pages = {
+        "good.html": saved_page.page(sound["files"], policy="quorum none\n", title="x"),
+        "bad.html": saved_page.page(bad["files"], policy="quorum none\n", title="x"),
+        "empty.html": saved_page.page({}, policy="quorum none\n", title="x"),
+        "odd.html": b'<!doctype html><script type="application/json" id="evidence">{"files": {"a": 1}}</script>',
+    }
+    texts = {name: {"base64": base64.b64encode(page).decode()} for name, page in pages.items()}
+    # A receipt that looks like a page inside stays a receipt.
+    posing = json.loads(sound["files"]["receipt.json"])
+    posing["payload"] = '<!doctype html><script type="application/json" id="evidence">{"files":{}}</script>'
+    case = {"files": {**texts, "posing": json.dumps(posing)}, "asked": sound["asked"]}
+    expected = {
+        "good.html:receipt.json": "",
+        "bad.html:receipt.json": "payload_differs",
+        "empty.html": "file_unknown",
+        "odd.html": "file_unknown",
+        "posing": "payload_differs",
+    }
+    assert implementations.house(case)["codes"] == expected
+    assert implementations.single_file(case)["codes"] == expected
+    if NODE:
+        assert implementations.node([case])[0]["codes"] == expected
+
+
+SOUND = {
+    "checkpoints": ["sound", "extension"],
+    "proofs": ["sound", "extra"],
+    "histories": ["sound"],
+    "receipts": ["sound", "one_of_many"],
+    "liabilities": ["sound", "stated"],
+}
+
+
+def mutated(seed: int, rounds: int) -> list[dict]:
+    """Sound cases with one byte of one file flipped, dropped, doubled or moved, repeatable by the seed."""
+    chance = random.Random(seed)
+    sound = [case for name, names in SOUND.items() for case in cases(name) if case["name"] in names]
+    found = []
+    for _ in range(rounds):
+        case = chance.choice(sound)
+        file = chance.choice(sorted(case["files"]))
+        content = bytearray(implementations.content(case["files"][file]))
+        at, other = chance.randrange(len(content)), chance.randrange(len(content))
+        how = chance.choice(["flip", "drop", "double", "swap"])
+        if how == "flip":
+            content[at] ^= 1 << chance.randrange(8)
+        elif how == "drop":
+            del content[at]
+        elif how == "double":
+            content.insert(at, content[at])
+        else:
+            content[at], content[other] = content[other], content[at]
+        changed = {"base64": base64.b64encode(bytes(content)).decode()}
+        found.append(
+            {**case, "files": {**case["files"], file: changed}, "name": f"{case['name']} {file} {how} {at}"}
+        )
+    return found
+
+
+def differing(told: list[dict]) -> list[tuple]:
+    said = [
+        [each(case)["codes"] for case in told]
+        for each in (implementations.house, implementations.single_file)
+    ]
+    if NODE:
+        said.append([answer["codes"] for answer in implementations.node(told)])
+    return [
+        (case["name"], *codes)
+        for case, *codes in zip(told, *said, strict=True)
+        if codes.count(codes[0]) < len(said)
+    ]
+
+
+def test_all_say_the_same_of_what_was_damaged():
+    assert differing(mutated(1, 120)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_all_say_the_same_of_much_that_was_damaged(seed):
+    assert differing(mutated(seed, 1_000)) == []
 
 
 def test_every_kind_of_attack_is_there_and_every_code_has_words():
