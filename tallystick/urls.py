@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from tallystick.web import (
     approvals,
@@ -11,6 +11,7 @@ from tallystick.web import (
     customer_consents,
     customer_history,
     customer_pay_in,
+    customer_proof,
     customer_withdraw,
     errors,
     events,
@@ -20,6 +21,7 @@ from tallystick.web import (
     landing,
     ledger,
     liquidity,
+    log_files,
     overview,
     payout_batches,
     payout_terms,
@@ -31,6 +33,7 @@ from tallystick.web import (
     statements,
     tracing,
     trail,
+    transparency,
     workbench,
 )
 
@@ -42,6 +45,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/", people.my_sign_in, name="my-sign-in"),
     path("account/", include("allauth.urls")),
     path("sign-in/link/<str:token>", sign_in.link, name="sign-in-link"),
+    path("transparency/", transparency.page, name="transparency"),
+    path("transparency/summary.json", transparency.summary, name="transparency-summary"),
+    path("transparency/policy.txt", transparency.policy_file, name="transparency-policy"),
+    path("transparency/tallystick_verify.py", transparency.verifier, name="transparency-verifier"),
+    path(
+        "transparency/statements/<str:statement_id>.json",
+        transparency.statement_file,
+        name="transparency-statement",
+    ),
+    path("transparency/public/<path:path>", log_files.public, name="public-log-file"),
+    path("evidence/ledger/<path:path>", log_files.ledger, name="ledger-log-file"),
     path("books/<int:book>/", overview.overview, name="overview"),
     path("books/<int:book>/accounts/", ledger.accounts_page, name="accounts"),
     path("books/<int:book>/accounts/<str:number>/", ledger.account_page, name="account"),
@@ -165,6 +179,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="my-bank-account",
     ),
     path("my/accounts/<str:number>/withdraw/<int:payout_id>/", customer_withdraw.payout, name="my-payout"),
+    path("my/proof/", customer_proof.page, name="my-proof"),
+    path("my/proof/<str:number>/", customer_proof.account, name="my-proof-account"),
+    re_path(
+        r"^my/proof/(?P<number>acc_[0-9]{18})/proof\.(?P<form>html|json)$",
+        customer_proof.proof_file,
+        name="my-proof-file",
+    ),
+    re_path(
+        r"^my/proof/(?P<number>acc_[0-9]{18})/receipts/(?P<transfer_id>[^/]{1,60})\.(?P<form>html|json)$",
+        customer_proof.receipt_file,
+        name="my-receipt-file",
+    ),
     path("my/flow/", tracing.my_flow, name="my-flow"),
     path("my/flow.csv", tracing.my_flow_csv, name="my-flow-csv"),
     path("my/authorisations/", customer.authorisations, name="my-authorisations"),

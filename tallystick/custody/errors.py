@@ -609,6 +609,10 @@ class TooManyAssets(Refusal):
     """Clients hold {assets} assets in this book; a statement has {most} at most."""
 
 
+class PayerNotShown(Refusal):
+    """The receipt of this payment would name whoever paid: the regulator can see it, and check it for you."""
+
+
 class RecipientUnnamed(Refusal):
     """Say in 1 to 120 characters to whom this is handed over: it holds every client's balance."""
 

@@ -28,7 +28,7 @@ def page(files: Mapping[str, str], *, policy: str, title: str) -> bytes:
     A proof's entry is a file beside it, as `checking.answers` says. The same bytes for the same content.
     """
     told = json.dumps({"files": dict(files), "policy": policy}, ensure_ascii=False, sort_keys=True)
-    style, verify, show = (_part(name) for name in PARTS[1:])
+    style, verify, show = (part(name) for name in PARTS[1:])
     fields = {
         "title": html.escape(title),
         "style": style,
@@ -40,13 +40,13 @@ def page(files: Mapping[str, str], *, policy: str, title: str) -> bytes:
         "evidence": told.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
     }
     # In one pass: what is filled in is not looked at again.
-    text = re.sub(r"\{\{([a-z.-]+)\}\}", lambda found: fields[found[1]], _part("template.html"))
+    text = re.sub(r"\{\{([a-z.-]+)\}\}", lambda found: fields[found[1]], part("template.html"))
     return text.encode()
 
 
 @cache
-def _part(name: str) -> str:
-    """One of the parts, as it is published."""
+def part(name: str) -> str:
+    """A file of `verifier/` by its name, as it is published: a part of the page, or the verifier itself."""
     packed = resources.files("tallystick").joinpath(FOLDER, name)
     if packed.is_file():
         return packed.read_text(encoding="utf-8")

@@ -106,6 +106,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             # Solvency: told every day; everybody's balances go only to who builds the tree again.
             "custody.state_solvency": (*_PLATFORM, _CLI, _PULSE, _SIMULATION),
             "custody.hand_over_liabilities": (_APPROVER, _CLI),
+            # A proof shows a balance and opens its leaf: for whoever holds the account, and for no staff.
+            "custody.read_own_proof": (_CUSTOMER,),
             # Reading. `read_own` is the customer's door and, for staff, the same page of anyone's.
             "custody.read_ledger": (*_READERS, _POSTING, _STATEMENTS),
             "custody.read_own": (_CUSTOMER, *_READERS),
@@ -122,6 +124,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
             "identity.read_api_tokens": (_ADMINISTRATOR, _AUDITOR, _CLI),
             # Evidence and the house.
             "evidence.read": (*_PLATFORM, *_EXAMINERS, _CLI, _PULSE, _SIMULATION),
+            # The whole of the ledger's log, to be mirrored and watched, is for those who stand outside.
+            "evidence.read_ledger_log": _EXAMINERS,
             # The trail of staff is for those who stand outside the work; a second person sees privileged acts.
             "evidence.read_trail": (_ADMINISTRATOR, _AUDITOR, _REGULATOR, _CLI),
             "evidence.acknowledge": (_ADMINISTRATOR, _APPROVER, _AUDITOR),

@@ -37,6 +37,8 @@ class Chart:
     unit: str = ""
     empty: str = ""
     low: bool = False
+    is_judged: bool = False
+    """Whether a value below zero is bad, and drawn so."""
 
     @property
     def is_empty(self) -> bool:
@@ -70,6 +72,7 @@ class Chart:
             "series": [{"name": each.name, "values": list(each.values)} for each in self.series],
             "scale": self.scale,
             "unit": self.unit,
+            "judged": self.is_judged,
         }
 
     def _written(self, value: int | None) -> str:

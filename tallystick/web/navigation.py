@@ -44,6 +44,7 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("my-money", _("My money"), "custody.read_own", False),
     ("my-pay-in-choose", _("Pay in"), "custody.read_own", False),
     ("my-withdraw-choose", _("Withdraw money"), "custody.read_own", False),
+    ("my-proof", _("My proof"), "custody.read_own", False),
     ("my-flow", _("Follow my money"), "custody.read_own", False),
     ("my-exchange", _("Exchange"), "custody.read_own", False),
     ("my-authorisations", _("My authorisations"), "custody.read_own", False),

@@ -92,7 +92,10 @@
         type: data.kind === "line" ? "line" : "bar",
         step: data.kind === "line" ? "end" : undefined,
         name: each.name,
-        data: each.values,
+        // What is missing is red, beside its minus sign.
+        data: data.judged
+          ? each.values.map((value) => ({ value, itemStyle: { color: token(value < 0 ? "--bad" : "--good") } }))
+          : each.values,
         symbol: "none",
         // The second line often lies on the first: dashes let both be seen.
         lineStyle: { width: 2, type: n % 2 ? "dashed" : "solid" },
