@@ -242,6 +242,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = _integer("TALLYSTICK_BODY_BYTES_MAX", 16 * 1024 * 
 POSTING_IN_PROCESS = os.environ.get("TALLYSTICK_POSTING", "") != "process"
 """Whether this process posts by itself. Web workers ask the posting process over its socket instead."""
 
+JURISDICTIONS = _words("TALLYSTICK_JURISDICTIONS", "CN")
+"""Whose rules say how long what is kept: where several, the longest."""
+
 POSTING_SOCKET = HOME / "run" / "posting.sock"
 
 API_REQUESTS_A_SECOND = _integer("TALLYSTICK_API_REQUESTS_A_SECOND", 500)

@@ -20,7 +20,12 @@ from tallystick.core.db import APP, AUDITOR, SEQUENCER
 
 ACTOR = "system:cli"
 
-MORE: dict[str, str] = {"liabilities": "tallystick.cli.evidence_liabilities:liabilities"}
+MORE: dict[str, str] = {
+    "erase": "tallystick.cli.evidence_retention:erase",
+    "hold": "tallystick.cli.evidence_retention:hold",
+    "liabilities": "tallystick.cli.evidence_liabilities:liabilities",
+    "retention": "tallystick.cli.evidence_retention:retention",
+}
 """Further commands: name to the module and attribute that has it, `tallystick.cli.evidence_x:command`."""
 
 _OUT = click.Path(dir_okay=False, path_type=Path)

@@ -7,7 +7,8 @@ whose they are; what is not there, or is of another form, leads to nobody and is
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connections
@@ -57,6 +58,31 @@ def behind(db: Db, references: Sequence[str]) -> Sequence[str]:
             cursor.execute(_OWNERS, asked)
             found.update(owner for (owner,) in cursor.fetchall())
     return sorted(found)
+
+
+def ended(db: Db, payload: Mapping[str, object]) -> datetime | None:
+    """When the last account of every client that a payload is about was closed; nothing while one is open.
+
+    Nothing, too, where it names nobody, or somebody who never had an account: then nobody can tell.
+    """
+    named = [value for value in payload.values() if isinstance(value, str)]
+    owners = {payload.get(name) for name in ("owner", "customer", "customer_number")} - {None, ""}
+    owners |= set(behind(db, named))
+    if not owners:
+        return None
+    with connections[db].cursor() as cursor:
+        cursor.execute(
+            """
+            select bool_and(coalesce(s.status, '') = 'closed') and count(distinct a.owner) = %(many)s, max(s.at)
+            from custody_account a left join lateral (
+                select status, at from custody_account_state where account_id = a.number order by id desc limit 1
+            ) s on true
+            where a.owner = any (%(owners)s)
+            """,
+            {"owners": sorted(map(str, owners)), "many": len(owners)},
+        )
+        is_over, last = cursor.fetchone()
+    return last if is_over else None
 
 
 def _sort(text: str, asked: dict[str, list[object]], people: list[int]) -> None:

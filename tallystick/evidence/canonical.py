@@ -34,6 +34,12 @@ def text(payload: Payload) -> str:
     return spelled
 
 
+def read(payload_text: str) -> dict[str, Value]:
+    """A payload from its spelling."""
+    told: dict[str, Value] = json.loads(payload_text)
+    return told
+
+
 def commitment(payload_text: str, salt: bytes) -> bytes:
     """SHA-256 over prefix, salt and payload: says nothing about the payload to whoever lacks the salt."""
     assert len(salt) == 32, "a payload's salt is 32 bytes"

@@ -154,6 +154,7 @@ PERSONAL = frozenset(
         "identity.read_api_tokens",
         "evidence.read",
         "evidence.read_trail",
+        "evidence.read_retention",
     }
 )
 """The permissions to read that reach customers' data: used by anybody else, they leave an entry in the trail."""

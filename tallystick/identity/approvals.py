@@ -67,6 +67,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "custody.return_receipt": Kind("custody.propose_return", "custody.approve_return"),
         "custody.close_day": Kind("custody.prepare_close", "custody.sign_close"),
         "custody.reopen_day": Kind("custody.prepare_close", "custody.sign_close"),
+        "evidence.confirm_hold": Kind("evidence.place_hold", "evidence.decide_hold"),
+        "evidence.lift_hold": Kind("evidence.place_hold", "evidence.decide_hold"),
         "custody.sign_off_proof": Kind("custody.sign_proof", "custody.countersign_proof"),
     }
 )

@@ -127,3 +127,7 @@ class OwnAct(Refusal):
 
 class AlreadyAcknowledged(Refusal):
     """The act {entry} has been acknowledged already."""
+
+
+class HoldUnknown(Absence):
+    """There is no legal hold {hold} in force."""

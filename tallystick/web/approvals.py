@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 from tallystick.core.db import APP
 from tallystick.custody.payouts import notices, orders, terms
 from tallystick.custody.safeguarding import proofs
-from tallystick.identity import access, approvals
+from tallystick.identity import access, approvals, retention
 from tallystick.identity.access import Actor
 from tallystick.identity.approvals import KINDS, Approval
 from tallystick.web import asking, proposals
@@ -57,8 +57,10 @@ ROUTES: Mapping[str, str] = {
     "custody.return_receipt": "receipts",
     "custody.close_day": "closing",
     "custody.reopen_day": "closing",
+    "evidence.confirm_hold": "retention",
+    "evidence.lift_hold": "retention",
 }
-"""What is decided on a page of its book's own."""
+"""What is decided on a page of its own: of its book, or of no book."""
 
 
 def approvals_page(request: HttpRequest) -> HttpResponse:
@@ -124,6 +126,8 @@ def _waiting(each: Approval, who: Actor) -> Waiting:
 
 def _url(each: Approval) -> str:
     """Where this proposal is decided, with all around it; empty where it is decided here."""
+    if each.kind in (retention.CONFIRM, retention.LIFT):
+        return reverse(ROUTES[each.kind])
     if each.kind in HERE or each.book is None:
         return ""
     if each.kind == orders.KIND:

@@ -51,6 +51,7 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("people", _("People and roles"), "identity.read_users", False),
     ("events", _("Evidence"), "evidence.read", False),
     ("trail", _("Trail of access"), "evidence.read_trail", False),
+    ("retention", _("Retention and holds"), "evidence.read_retention", False),
     ("trail-notices", _("Privileged acts"), "evidence.acknowledge", False),
     ("trail-purpose", _("My purpose"), "custody.read_ledger", False),
 )

@@ -152,6 +152,7 @@ def test_the_trail_is_found_by_person_customer_act_and_time(cast, language):
             assert ('class="stack"' in answer.content.decode()) is found, query
     assert auditor.get("/trail/?from=yesterday").status_code == 400
     assert auditor.get("/trail/notices/").status_code == 200
+    assert "CN-AML-34" in auditor.get("/retention/").content.decode()
 
 
 def test_the_trail_is_not_for_those_it_is_about(cast):

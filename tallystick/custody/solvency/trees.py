@@ -286,4 +286,6 @@ def _inclusion(db: Db, event: int) -> str | None:
         return None
     sealed = reading.inclusion(db, keys.PUBLIC, index)
     # What the entry says besides the statement goes along, so that the entry can be hashed again.
-    return tlog_proof.TlogProof(sealed.index, sealed.path, sealed.note, stated.rest(sealed.body)).text.decode()
+    return tlog_proof.TlogProof(
+        sealed.index, sealed.path, sealed.note, stated.rest(sealed.body)
+    ).text.decode()

@@ -1,7 +1,7 @@
 """The trail, legal holds, certified erasure, and time stamps over checkpoints.
 
 A payload is erased by one function alone, `evidence_erase`, which refuses what a hold covers, what no
-certificate of this very transaction names, and what belongs to evidence itself. No role may delete a row.
+certificate of this very moment names, and what belongs to evidence itself. No role may delete a row.
 """
 
 import django.contrib.postgres.fields
@@ -72,12 +72,13 @@ declare
 begin
     -- A hold placed at this moment comes before the erasure or after it.
     lock table evidence_hold, evidence_hold_step in share mode;
+    -- Written since this transaction began, and used for nothing before.
     if not exists (
         select from evidence_outbox c
-        -- recorded_at is the moment this transaction began: the certificate is of this transaction.
-        where c.id = certified_by and c.kind = 'evidence.payloads_erased' and c.recorded_at = now()
+        where c.id = certified_by and c.kind = 'evidence.payloads_erased' and c.recorded_at >= now()
+        and not exists (select from evidence_erasure e where e.certificate_id = c.id)
     ) then
-        raise exception 'event % is no certificate of this transaction', certified_by
+        raise exception 'event % is no certificate of this moment', certified_by
             using errcode = 'integrity_constraint_violation', constraint = 'evidence_erase_certified';
     end if;
     if exists (select from evidence_outbox o where o.id = any (events) and o.kind like 'evidence.%') then
