@@ -289,6 +289,12 @@ LIABILITIES_FOLDER = HOME / "liabilities"
 
 LOG_FOLDER = Path(os.environ.get("TALLYSTICK_LOG_FOLDER", HOME / "evidence"))
 
+WITNESS_POLICY = Path(os.environ.get("TALLYSTICK_WITNESS_POLICY", HOME / "witnesses.policy"))
+"""Who is asked to cosign, where, and how many of them are enough (C2SP tlog-policy). Read anew when it changes."""
+
+WITNESS_ASK_SECONDS = _integer("TALLYSTICK_WITNESS_ASK_SECONDS", 60)
+WITNESS_SILENT_SECONDS = _integer("TALLYSTICK_WITNESS_SILENT_SECONDS", 3600)
+
 # What the operator sees.
 
 METRICS_TOKEN = secret_key.given(os.environ, "TALLYSTICK_METRICS_TOKEN")

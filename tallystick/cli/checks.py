@@ -13,12 +13,15 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
 
 from tallystick.core import postgres
 from tallystick.core.postgres import Role
+
+if TYPE_CHECKING:
+    from tallystick.evidence.witness.quorum import Stands
 
 Level = Literal["ok", "warning", "error"]
 
@@ -129,6 +132,22 @@ def checksums(settings: Mapping[str, str]) -> Finding:
     return Finding("data checksums", "ok", "on")
 
 
+def witnessed(stands: Collection[Stands]) -> Finding:
+    """Whether outsiders sign what the logs say."""
+    bad = sorted({f"{each.witness} is {each.status}" for each in stands if each.status != "answering"})
+    if not stands:
+        return Finding(
+            "witnesses",
+            "warning",
+            "nobody outside signs the logs: whoever runs them could tell two histories",
+            "Have the bank or the regulator run `tallystick witness`, and name it in the policy.",
+        )
+    if bad:
+        level: Level = "error" if any(each.status == "disagreeing" for each in stands) else "warning"
+        return Finding("witnesses", level, "; ".join(bad), "tallystick evidence witnesses")
+    return Finding("witnesses", "ok", f"{len({each.witness for each in stands})} sign the logs")
+
+
 # Reads.
 
 
@@ -142,6 +161,8 @@ def findings(environ: Mapping[str, str], *, now: dt.datetime) -> list[Finding]:
         found += _tables(connection)
     found += _place(environ)
     found += _backup(environ, now)
+    if not unapplied("default"):
+        found.append(_witnesses())
     return found
 
 
@@ -292,6 +313,20 @@ def _place(environ: Mapping[str, str]) -> Iterator[Finding]:
         )
     else:
         yield Finding("disk", "ok", f"{share:.0%} free")
+
+
+def _witnesses() -> Finding:
+    from django.conf import settings
+
+    from tallystick.core import errors
+    from tallystick.core.db import APP
+    from tallystick.evidence.witness import quorum
+
+    try:
+        trusted = quorum.read(settings.WITNESS_POLICY)
+    except errors.Refusal as refusal:
+        return Finding("witnesses", "error", str(refusal), f"Mend {settings.WITNESS_POLICY}.")
+    return witnessed(quorum.stands(APP, trusted) if trusted else [])
 
 
 def unapplied(alias: str) -> list[str]:

@@ -21,10 +21,10 @@ from tallystick.core.db import APP, AUDITOR, SEQUENCER
 ACTOR = "system:cli"
 
 MORE: dict[str, str] = {
-    "erase": "tallystick.cli.evidence_retention:erase",
-    "hold": "tallystick.cli.evidence_retention:hold",
+    "ask-witnesses": "tallystick.cli.evidence_witnesses:ask_witnesses",
+    "compare-witnesses": "tallystick.cli.evidence_witnesses:compare_witnesses",
+    "witnesses": "tallystick.cli.evidence_witnesses:witnesses",
     "liabilities": "tallystick.cli.evidence_liabilities:liabilities",
-    "retention": "tallystick.cli.evidence_retention:retention",
 }
 """Further commands: name to the module and attribute that has it, `tallystick.cli.evidence_x:command`."""
 
@@ -84,12 +84,28 @@ def seal(*, as_json: bool) -> None:
         from tallystick.evidence import publishing, sealing
 
         open_logs()
+        publishing.check_not_behind(SEQUENCER, settings.LOG_FOLDER)
         entries = sealing.seal(SEQUENCER, now=_now())
         files = publishing.publish(SEQUENCER, settings.LOG_FOLDER)
     if as_json:
         _print({"schema": "tallystick/evidence-seal/1", "entries": entries, "files": files})
     else:
         click.echo(f"{entries:,} entries sealed, {files:,} files published")
+
+
+@evidence.command()
+@click.option("--again", is_flag=True, help="Every file from the first entry on, whatever is there.")
+def publish(*, again: bool) -> None:
+    """Write the logs' files from the tables, where they are missing or fall behind."""
+    with ground.refusals():
+        ground.stand()
+        from django.conf import settings
+
+        from tallystick.evidence import publishing
+
+        publishing.check_not_behind(SEQUENCER, settings.LOG_FOLDER)
+        files = publishing.publish(SEQUENCER, settings.LOG_FOLDER, again=again)
+    click.echo(f"{files:,} files published")
 
 
 @evidence.command()
@@ -236,6 +252,7 @@ def rotate(*, name: str, reason: str, compromised: bool, as_json: bool) -> None:
 
         if not known.is_open(APP):
             raise errors.LogUnopened()
+        publishing.check_not_behind(SEQUENCER, settings.LOG_FOLDER)
         # What the old key has still to sign comes first.
         sealing.seal(SEQUENCER, now=_now())
         key = known.rotate(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 1.0
 """Between beats when nothing waits."""
 
+WITNESS_SECONDS = 5.0
+"""Between two looks at whether a witness is to be asked."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -48,6 +51,8 @@ def posting() -> None:
         signal.signal(number, stop)
     beating = threading.Thread(target=_beat, args=(stopping, writers), name="pulse", daemon=True)
     beating.start()
+    # Not in the beat: whoever answers slowly would hold up what is sealed.
+    threading.Thread(target=_ask_witnesses, args=(stopping,), name="witnesses", daemon=True).start()
     try:
         server.serve_forever(poll_interval=0.2)
     finally:
@@ -65,6 +70,25 @@ def _open_logs() -> None:
         evidence.open_logs()
     except Exception:
         _LOG.exception("the evidence logs could not be opened")
+
+
+def _ask_witnesses(stopping: threading.Event) -> None:
+    """Have new checkpoints cosigned by the witnesses of the policy, which may change meanwhile."""
+    from django.db import connections
+
+    from tallystick.cli import evidence_witnesses
+    from tallystick.core.db import SEQUENCER
+
+    collector = evidence_witnesses.collector()
+    while not stopping.wait(WITNESS_SECONDS):
+        try:
+            trusted = evidence_witnesses.trusted()
+            if trusted is not None:
+                collector.advance(trusted, now=datetime.now(UTC))
+        except Exception:
+            # A policy that cannot be read, a database that restarts: told, and tried again.
+            _LOG.exception("the witnesses could not be asked")
+        connections[SEQUENCER].close_if_unusable_or_obsolete()
 
 
 def _beat(stopping: threading.Event, writers: InProcess) -> None:

@@ -19,6 +19,7 @@ from tallystick.evidence.log_models import (
 from tallystick.evidence.retention_models import Erasure, Hold, HoldStep
 from tallystick.evidence.stamp_models import Timestamp
 from tallystick.evidence.trail_models import Acknowledgement, TrailEntry
+from tallystick.evidence.witness_models import WitnessStatus
 
 __all__ = [
     "Acknowledgement",
@@ -36,6 +37,7 @@ __all__ = [
     "Tile",
     "Timestamp",
     "TrailEntry",
+    "WitnessStatus",
 ]
 
 

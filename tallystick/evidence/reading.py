@@ -82,6 +82,15 @@ def note(db: Db, log_id: int, size: int) -> bytes:
     return (found.note + "".join(lines[who] for who in sorted(lines))).encode()
 
 
+def own_note(db: Db, log_id: int, size: int) -> bytes:
+    """The checkpoint of this size with the log's own signatures alone. Raises `errors.CheckpointUnknown`."""
+    found = Checkpoint.objects.using(db).filter(log_id=log_id, size=size).values_list("note", flat=True)
+    told = found.first()
+    if told is None:
+        raise errors.CheckpointUnknown(size=size)
+    return told.encode()
+
+
 def entry(db: Db, log_id: int, index: int) -> bytes | None:
     """The bytes of an entry."""
     found = LogEntry.objects.using(db).filter(log_id=log_id, seq=index).values_list("body", flat=True).first()

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 from tallystick.core.db import APP, WRITER, Db
-from tallystick.web import errors
+from tallystick.web import errors, witnesses
 
 
 @require_safe
@@ -33,9 +33,11 @@ def ready(request: HttpRequest) -> HttpResponse:
     states = {"database": _reachable(APP)}
     states["migrations"] = states["database"] and _migrated(APP)
     states["posting"] = states["database"] and _writable(WRITER)
-    return JsonResponse(
-        {"ready": all(states.values()), **states}, status=200 if all(states.values()) else 503
-    )
+    told: dict[str, object] = {"ready": all(states.values()), **states}
+    if states["migrations"] and (worst := witnesses.worst(APP)):
+        # A line for whoever looks: a platform works on while a witness is silent.
+        told["witnesses"] = worst
+    return JsonResponse(told, status=200 if all(states.values()) else 503)
 
 
 @require_safe
@@ -48,7 +50,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    measured = generate_latest(registry) + witnesses.measured(APP)
+    return HttpResponse(measured, content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_measure(request: HttpRequest) -> bool:
