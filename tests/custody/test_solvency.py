@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tallystick.core.db import SEQUENCER
 from tallystick.core.postgres import Role as DatabaseRole
 from tallystick.custody import accounts, errors, posting, statement_files
 from tallystick.custody.numbers import Family
@@ -17,7 +18,8 @@ from tallystick.custody.safeguarding import arrangements
 from tallystick.custody.safeguarding.comparison import AccountRole
 from tallystick.custody.solvency import balances, statement_file, statements, tree_keys, trees
 from tallystick.evidence import errors as evidence_errors
-from tallystick.evidence import log
+from tallystick.evidence import keys, log, reading, sealing, tlog_proof
+from tallystick.evidence import stated as stated_entry
 from tallystick.evidence.liabilities import profile, proving, snapshot, verification
 from tallystick.identity import errors as identity_errors
 from tallystick.identity.access import Actor
@@ -90,6 +92,8 @@ def test_what_is_owed_is_stated_beside_what_the_bank_says(people: cast.Cast, fol
     assert told["liabilities"]["total"] == "15000"
     assert told["liabilities"]["header"]["customers"] == 2
     assert told["liabilities"]["header"]["basis"]["position"] == made.position
+    (bank,) = told["bank"]
+    assert bank["statement_sha256"] == statement_files.file(DB, bank["statement_file"]).sha256.hex()
     (event,) = log.events(DB, kind="custody.solvency_stated")
     assert event.id == made.event
     assert event.payload is not None
@@ -111,6 +115,38 @@ def test_a_client_checks_that_their_balance_is_counted(people: cast.Cast, folder
         assert proof.inclusion is None, "nothing is sealed in this test"
     with pytest.raises(evidence_errors.AccountNotInTree):
         trees.prove(DB, the_tree(made), accounts.account(DB, people.suspense), folder)
+
+
+def test_a_proof_carries_the_statements_place_in_the_public_log(people: cast.Cast, folder: Path) -> None:
+    """Once it is sealed: the entry holds the statement for everybody, and its proof leads to a signed checkpoint."""
+    keys.open_logs(SEQUENCER, "first.example", actor="system:cli", now=cast.NOW)
+    made = stated(folder)
+    assert made.told["ledger_log"]["origin"] == "first.example/ledger"
+    assert made.told["origin"] == "first.example/public"
+    sealing.seal(SEQUENCER, now=AFTER)
+    content = trees.prove(DB, the_tree(made), accounts.account(DB, people.wang), folder)
+    proof = verification.read_and_verify(content, statement_file.commitment_of(made.text, "CNY"))
+    assert proof.statement is not None
+    assert proof.inclusion is not None
+    place = tlog_proof.parse(proof.inclusion.encode())
+    entry = stated_entry.entry(proof.statement, place.extra)
+    assert json.loads(entry)["p"]["statement"] == made.told
+    assert reading.entry(DB, keys.PUBLIC, place.index) == entry
+
+
+def test_a_clients_debt_is_told_and_set_against_nobody_elses_claim(
+    people: cast.Cast, folder: Path, ledger_database: TestDatabase
+) -> None:
+    """The ledger lets no client owe. Where one does all the same, the others are owed as much as before."""
+    with psycopg.connect(ledger_database.conninfo(DatabaseRole.OWNER), autocommit=True) as owner:
+        owner.execute("alter table custody_entry disable trigger user")
+        owner.execute("alter table custody_entry drop constraint custody_entry_sound")
+        owner.execute(
+            "update custody_entry set debits_posted = credits_posted + 300 where account = %s", [people.li]
+        )
+    (told,) = stated(folder).told["assets"]
+    assert told["client_debts"] == {"accounts": 1, "amount_minor": "300"}
+    assert told["owed_minor"] == "10000"
 
 
 def test_too_little_is_stated_too(people: cast.Cast, folder: Path) -> None:
@@ -201,9 +237,12 @@ def test_files_that_are_gone_are_made_again_from_the_ledger(people: cast.Cast, f
     cast.post([ask(3, people.bank, people.wang, 99)], now=AFTER)
     for each in folder.iterdir():
         each.unlink()
-    proof = trees.prove(DB, the_tree(made), accounts.account(DB, people.wang), folder)
-    verification.read_and_verify(proof, statement_file.commitment_of(made.text, "CNY"), balance=10_000)
-    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+    for harm in (lambda path: None, lambda path: path.write_bytes(path.read_bytes()[:-7])):
+        for each in folder.iterdir():
+            harm(each)
+        proof = trees.prove(DB, the_tree(made), accounts.account(DB, people.wang), folder)
+        verification.read_and_verify(proof, statement_file.commitment_of(made.text, "CNY"), balance=10_000)
+        assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
 
 
 def test_a_ledger_that_was_changed_since_no_longer_gives_the_tree(

@@ -45,6 +45,8 @@ class Banked:
     balance_minor: int | None
     known_by: str | None
     statement_file: str | None
+    statement_sha256: str | None
+    """Of the file's bytes, as the custodian sent them."""
     statement_day: str | None
 
 
@@ -98,6 +100,7 @@ class Asset:
                     "balance_minor": _amount(each.balance_minor),
                     "known_by": each.known_by,
                     "statement_file": each.statement_file,
+                    "statement_sha256": each.statement_sha256,
                     "statement_day": each.statement_day,
                 }
                 for each in self.banked
@@ -199,6 +202,7 @@ def _asset(told: dict[str, Any]) -> Asset:
                 None if each["balance_minor"] is None else int(each["balance_minor"]),
                 each["known_by"],
                 each["statement_file"],
+                each["statement_sha256"],
                 each["statement_day"],
             )
             for each in told["bank"]

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connections, transaction
 
 from tallystick.core.db import Db
-from tallystick.custody import accounts, assets, books, errors, numbers
+from tallystick.custody import accounts, assets, books, errors, numbers, statement_files
 from tallystick.custody.numbers import BookId
 from tallystick.custody.safeguarding import arrangements, close
 from tallystick.custody.safeguarding.comparison import AccountRole
@@ -218,6 +218,7 @@ def _banked(db: Db, book: int, day: dt.date) -> Mapping[str, Sequence[Banked]]:
                 heard.balance_minor if heard else None,
                 str(heard.known_by) if heard else None,
                 heard.statement.file if heard else None,
+                statement_files.file(db, heard.statement.file).sha256.hex() if heard else None,
                 heard.statement.to_date.isoformat() if heard else None,
             )
         )

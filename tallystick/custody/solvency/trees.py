@@ -135,12 +135,14 @@ def prover(db: Db, found: Kept, folder: Path) -> Iterator[proving.Prover]:
 
     Raises `evidence.errors.RebuildDiffers` where the ledger no longer gives this tree.
     """
-    told = proof_file.commitment(dict(found.commitment))
-    records, nodes = files(folder, found.book, _audit(found), found.asset.code)
-    if not records.exists() or (told.height > building.KEPT and not nodes.exists()):
-        again(db, found, folder)
-    with snapshot.Snapshot(records) as source:
-        yield proving.Prover(proving.kept(found.commitment, nodes), found.keys, source)
+    with contextlib.ExitStack() as stack:
+        try:
+            source, tree = _opened(found, folder, stack)
+        except (OSError, evidence_errors.SnapshotMalformed):
+            # Gone, or cut short by a machine that stopped: the ledger has what they were made of.
+            again(db, found, folder)
+            source, tree = _opened(found, folder, stack)
+        yield proving.Prover(tree, found.keys, source)
 
 
 def prove(db: Db, found: Kept, account: accounts.Account, folder: Path) -> bytes:
@@ -264,6 +266,16 @@ def _built(
             out.write(piece)
     unfinished.replace(nodes)
     return tree
+
+
+def _opened(
+    found: Kept, folder: Path, stack: contextlib.ExitStack
+) -> tuple[snapshot.Snapshot, building.Tree]:
+    records, nodes = files(folder, found.book, _audit(found), found.asset.code)
+    source = stack.enter_context(snapshot.Snapshot(records))
+    if source.header != found.header:
+        raise evidence_errors.SnapshotMalformed(reason="it is of another tree")
+    return source, proving.kept(found.commitment, nodes)
 
 
 def _private(path: Path) -> BinaryIO:
