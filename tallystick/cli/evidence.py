@@ -21,6 +21,9 @@ from tallystick.core.db import APP, AUDITOR, SEQUENCER
 ACTOR = "system:cli"
 
 MORE: dict[str, str] = {
+    "erase": "tallystick.cli.evidence_retention:erase",
+    "hold": "tallystick.cli.evidence_retention:hold",
+    "retention": "tallystick.cli.evidence_retention:retention",
     "ask-witnesses": "tallystick.cli.evidence_witnesses:ask_witnesses",
     "compare-witnesses": "tallystick.cli.evidence_witnesses:compare_witnesses",
     "witnesses": "tallystick.cli.evidence_witnesses:witnesses",
