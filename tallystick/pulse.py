@@ -120,6 +120,7 @@ class Pulse:
         """
         sequencers = self._sequencers.setdefault(db, sealing.Sequencers(db))
         try:
+            publishing.check_not_behind(db, folder)
             sealed = sequencers.seal(now=now)
         except Exception:
             _LOG.exception("sealing failed")

@@ -199,6 +199,8 @@ def _put_away() -> None:
 
     from tallystick.custody import posting
 
+    # What this command leaves in the trail is written while there is a server.
+    click.get_current_context().close()
     posting.in_process().close()
     connections.close_all()
     for each in connections.all(initialized_only=True):

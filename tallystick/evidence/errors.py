@@ -49,6 +49,10 @@ class LogDamaged(Refusal):
     """What is stored of {origin} does not lead to its checkpoint of {size} entries: `tallystick evidence fsck` says why."""
 
 
+class LogBehind(Refusal):
+    """{origin} has published {published} entries and the tables hold {size}: an older state, not sealed on."""
+
+
 class CheckpointUnknown(Absence):
     """There is no checkpoint of {size} entries."""
 

@@ -41,6 +41,18 @@ def published(folder: Path) -> checkpoints.Checkpoint | None:
         return None
 
 
+def check_not_behind(db: Db, root: Path) -> None:
+    """Refuses where more was published than the tables hold: to seal on would be to sign a second history.
+
+    Raises `errors.LogBehind`.
+    """
+    for log_id in LOGS.values():
+        seen = published(folder_of(root, log_id))
+        head = reading.head(db, log_id)
+        if seen is not None and head is not None and seen.origin == head.origin and seen.size > head.size:
+            raise errors.LogBehind(origin=head.origin, published=seen.size, size=head.size)
+
+
 def publish(db: Db, root: Path, *, again: bool = False) -> int:
     """Write what the folders below `root` lack of both logs. Returns how many files were written.
 
@@ -57,6 +69,7 @@ def _publish(db: Db, log_id: int, folder: Path, *, again: bool) -> int:
     checkpoint = folder / CHECKPOINT
     if not again and checkpoint.exists() and checkpoint.read_bytes() == note:
         return 0
+    folder.parent.mkdir(parents=True, exist_ok=True)
     before = published(folder)
     since = 0
     if before is not None and not again and _is_ours(db, log_id, before):
@@ -112,12 +125,19 @@ def _written(folder: Path, files: Iterable[tuple[str, bytes]], mode: int) -> int
 
 
 def _draft(path: Path, content: bytes, mode: int) -> tuple[Path, Path]:
-    with contextlib.suppress(FileExistsError):
-        path.parent.mkdir(parents=True, mode=0o755 if mode == 0o644 else 0o700)
+    _make(path.parent, 0o755 if mode == 0o644 else 0o700)
     draft = path.with_name(path.name + DRAFT)
     with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(content)
     return draft, path
+
+
+def _make(directory: Path, mode: int) -> None:
+    # Not `parents=True`: those above would be open to everybody.
+    if not directory.is_dir():
+        _make(directory.parent, mode)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode)
 
 
 def _named(together: ThreadPoolExecutor, drafts: list[tuple[Path, Path]]) -> int:

@@ -342,4 +342,20 @@ def test_files_hold_the_log_and_grow_with_it(ledger_database, tmp_path):
             assert all(".p/" in path for path in found.keys() - expected.keys())
     assert publishing.publish(SEQUENCER, tmp_path) == 0
     assert not (tmp_path / "ledger" / "tile" / "0" / "000.p").exists()
-    assert (tmp_path / "ledger" / "tile" / "0" / "000").stat().st_mode & 0o077 == 0
+    for path in ("ledger", "ledger/tile/0", "ledger/tile/0/000", "ledger/checkpoint"):
+        assert (tmp_path / path).stat().st_mode & 0o077 == 0
+    assert (tmp_path / "public" / "checkpoint").stat().st_mode & 0o444 == 0o444
+
+
+def test_nothing_is_sealed_onto_an_older_state_than_what_was_published(ledger_database, tmp_path):
+    """A second checkpoint of one size would be a fork: tables from an old backup do not go on as if nothing were."""
+    opened()
+    happened(3)
+    seal()
+    publishing.publish(SEQUENCER, tmp_path)
+    publishing.check_not_behind(SEQUENCER, tmp_path)
+    with psycopg.connect(ledger_database.superuser) as connection:
+        connection.execute("alter table evidence_checkpoint disable trigger user")
+        connection.execute("delete from evidence_checkpoint where log_id = 1")
+    with pytest.raises(errors.LogBehind, match="has published 5 entries and the tables hold 0"):
+        publishing.check_not_behind(SEQUENCER, tmp_path)
