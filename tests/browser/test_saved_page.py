@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tallystick.evidence import saved_page
+from tallystick.evidence.liabilities import profile
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, sync_playwright
 from tests.verifier import implementations
 from tests.verifier.implementations import FOLDER, JAVASCRIPT, cases
@@ -137,19 +138,48 @@ def test_every_vector_has_the_published_answer_in_the_browser_too(page, tmp_path
             assert (answer["policy"] if "policy" in one else answer["codes"]) == one["expected"], one["name"]
 
 
-def test_a_proof_is_checked_in_a_few_milliseconds(page, tmp_path):
-    """Parsing, signatures, log and sum tree together; the best of several, for the machine may be busy."""
+def proof_of_a_hundred_million() -> dict:
+    """One account among 2^26 with two fragments: a tree of 2^27 leaves, of which only the paths are made up."""
+    case_ = json.loads(json.dumps(case("liabilities", "sound")))
+    proof = json.loads(case_["files"]["proof.json"])
+    header = {**proof["commitment"]["header"], "customers": 2**26, "fragments": 2}
+    tree = profile.tree_id(header)
+    account = profile.account_id(header["origin"], proof["identifiers"])
+    nonce = bytes.fromhex(proof["nonce"])
+    leaves = [
+        profile.leaf(tree, n, account, nonce, int(each["amount"]))
+        for n, each in enumerate(proof["fragments"])
+    ]
+    # The two leaves are the first of either half: all siblings below the root are strangers.
+    strangers = [profile.Node(bytes([level] * 32), 1_000 << level) for level in range(26)]
+    halves = []
+    for leaf in leaves:
+        for stranger in strangers:
+            leaf = profile.parent(leaf, stranger)
+        halves.append(leaf)
+    told = [[node.hash.hex(), str(node.sum)] for node in strangers]
+    for number, fragment in enumerate(proof["fragments"]):
+        other = halves[1 - number]
+        fragment |= {"index": number << 26, "path": [*told, [other.hash.hex(), str(other.sum)]]}
+    proof["commitment"] = profile.commitment(header, 2**27, 27, profile.parent(*halves))
+    case_["files"]["proof.json"] = json.dumps(proof)
+    case_["asked"]["commitments"] = [proof["commitment"]]
+    return case_
+
+
+def test_a_proof_among_a_hundred_million_is_checked_in_a_few_milliseconds(page, tmp_path):
+    """Parsing, hashing 2 x 27 levels, sums; the middle one of several, for the machine may be busy."""
+    told = proof_of_a_hundred_million()
+    assert implementations.single_file(told)["codes"] == {"proof.json": ""}
     page.goto(saved(tmp_path, case("liabilities", "stated")).as_uri())
     assert verdict(page) == "good"
-    told = json.dumps(case("liabilities", "sound"))
     took = page.evaluate(
         """async (told) => {
             const { files, asked } = JSON.parse(told);
             const bytes = new Map(Object.entries(files).map(([name, text]) => [name, new TextEncoder().encode(text)]));
-            const read = tallystick.commitmentOf(tallystick.jsonOf(JSON.stringify(asked.commitments[0])));
-            const commitments = [await read];
+            const commitments = [await tallystick.commitmentOf(tallystick.jsonOf(JSON.stringify(asked.commitments[0])))];
             const took = [];
-            for (let round = 0; round < 30; round += 1) {
+            for (let round = 0; round < 40; round += 1) {
               const start = performance.now();
               const [answer] = await tallystick.answers(bytes, { commitments });
               took.push(performance.now() - start);
@@ -157,7 +187,8 @@ def test_a_proof_is_checked_in_a_few_milliseconds(page, tmp_path):
             }
             return took.sort((one, other) => one - other)[Math.floor(took.length / 2)];
         }""",
-        told,
+        json.dumps(told),
     )
-    print(f"a proof of liabilities: {took:.2f} ms")
-    assert took < 50
+    print(f"a proof of liabilities among 2^26 accounts: {took:.2f} ms")
+    # Twice what is promised: other tests run beside this one.
+    assert took < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 import subprocess
@@ -173,6 +174,21 @@ def test_all_say_the_same_of_what_was_damaged():
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_all_say_the_same_of_much_that_was_damaged(seed):
     assert differing(mutated(seed, 1_000)) == []
+
+
+@with_node
+def test_sha256_written_out_is_sha256():
+    """Every length around a block's border, against Python's."""
+    script = (
+        f"const {{ sha256 }} = require({json.dumps(str(FOLDER / 'verify.js'))});"
+        "const told = [];"
+        "for (let n = 0; n < 300; n += 1) told.push(Buffer.from(sha256(new Uint8Array(n).fill(n))).toString('hex'));"
+        "told.push(Buffer.from(sha256(new Uint8Array(1000003).fill(7))).toString('hex'));"
+        "console.log(JSON.stringify(told));"
+    )
+    done = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True)
+    messages = [bytes([n % 256]) * n for n in range(300)] + [b"\x07" * 1_000_003]
+    assert json.loads(done.stdout) == [hashlib.sha256(each).hexdigest() for each in messages]
 
 
 def test_every_kind_of_attack_is_there_and_every_code_has_words():
