@@ -219,8 +219,10 @@ def _yesterday() -> datetime:
 
 
 def _make(home: Path, wanted: dict[str, int], *, until: datetime, as_json: bool) -> dict[str, Any]:
+    from django.conf import settings
+
     from tallystick.core.db import APP
-    from tallystick.simulation import demonstration, world
+    from tallystick.simulation import demonstration, safeguards, world
 
     last_day: date = until.date()
     began = time.monotonic()
@@ -233,6 +235,9 @@ def _make(home: Path, wanted: dict[str, int], *, until: datetime, as_json: bool)
     )
     with _progress() as told:
         made = demonstration.make(APP, cast, wanted["transfers"], clock=time.monotonic, told=told)
+    # Sealed first: a statement says how far the ledger's log went. And then the statements themselves.
+    _seal()
+    safeguards.state(APP, demonstration.BOOK, last_day, settings.LIABILITIES_FOLDER)
     _seal()
     made.seconds["total"] = round(time.monotonic() - began, 2)
     summary = {"schema": SCHEMA, **dataclasses.asdict(made)}

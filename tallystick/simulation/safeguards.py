@@ -1,4 +1,4 @@
-"""The platform's safeguarding: what its accounts are for, whom to turn to, and its last days proved.
+"""The platform's safeguarding: what its accounts are for, whom to turn to, its last days proved and stated.
 
 Promises: only custody's own actions are used, as a platform would use them; every date is the world's own.
 """
@@ -6,6 +6,7 @@ Promises: only custody's own actions are used, as a platform would use them; eve
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 
 from tallystick.core.db import Db
 from tallystick.custody import accounts
@@ -14,6 +15,8 @@ from tallystick.custody.safeguarding import arrangements, proofs
 from tallystick.custody.safeguarding.arrangements import Contact, Terms
 from tallystick.custody.safeguarding.comparison import AccountRole
 from tallystick.custody.safeguarding.proofs import Proof
+from tallystick.custody.solvency import statements
+from tallystick.custody.solvency.statements import Statement
 from tallystick.simulation import scenarios
 from tallystick.simulation.stage import ACTOR, Stage
 from tallystick.simulation.world import BANK, BANK_ACCOUNT, FIRM, FIRM_ACCOUNT, OWN_BANK_ACCOUNT
@@ -72,4 +75,14 @@ def prove(db: Db, played: Stage, last_day: date) -> list[Proof]:
         day = last_day - timedelta(days=before)
         now = datetime.combine(day + timedelta(days=1), time(8), scenarios.ZONE)
         found.append(proofs.prove(db, played.book, day, actor=ACTOR, now=now))
+    return found
+
+
+def state(db: Db, book: int, last_day: date, folder: Path) -> list[Statement]:
+    """State the last days to everybody, each on the morning after it; their trees lie in the folder."""
+    found = []
+    for before in reversed(range(DAYS)):
+        day = last_day - timedelta(days=before)
+        now = datetime.combine(day + timedelta(days=1), time(9), scenarios.ZONE)
+        found.append(statements.state(db, book, day, folder=folder, actor=ACTOR, now=now))
     return found
