@@ -84,6 +84,15 @@ def shared(rights: Iterable[Right], evidence: Collection[str]) -> list[str]:
     )
 
 
+def beside_the_sequencer(rights: Iterable[Right], logs: Collection[str]) -> list[Right]:
+    """Who else than the sequencer may write to the logs' tables."""
+    return [
+        each
+        for each in rights
+        if each.right == "INSERT" and each.table in logs and each.role != Role.SEQUENCER
+    ]
+
+
 def recovery(state: Mapping[str, object], wal_every: dt.timedelta) -> Finding:
     """How much work a lost machine would take with it."""
     if not state["enabled"] or state["last"] is None:
@@ -285,6 +294,10 @@ def _tables(connection: psycopg.Connection) -> Iterator[Finding]:
             f"both {Role.APP} and {Role.WRITER} may write to {table}",
             f"revoke insert on {table} from {Role.APP}",
         )
+    from tallystick.evidence.models import Checkpoint, Key, KeyChange, Log, LogEntry, Tile
+
+    logs = {model._meta.db_table for model in (Checkpoint, Key, KeyChange, Log, LogEntry, Tile)}
+    too_much += [each for each in beside_the_sequencer(found, logs) if each not in too_much]
     members = connection.execute(MEMBERS, ([str(role) for role in Role],)).fetchall()
     for role, member in members:
         yield Finding("roles", "error", f"{member} may act as {role}", f"revoke {role} from {member}")

@@ -6,7 +6,7 @@ names each transfer that was edited, dropped or put in since its batch was seale
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -21,6 +21,7 @@ from tallystick.evidence.errors import NotSealedYet
 from tallystick.evidence.fsck import Finding
 from tallystick.evidence.keys import LEDGER
 from tallystick.evidence.log import EventId
+from tallystick.evidence.witness import quorum
 
 _ROWS = (
     f"select {', '.join(encoding.TRANSFER_COLUMNS)} from custody_transfer"  # noqa: S608 -- constants
@@ -45,7 +46,7 @@ def receipt(db: Db, transfer_id: str) -> receipt_file.Receipt:
         leaves = log.leaves(db, event.id)
         if index is None or leaves is None:
             raise NotSealedYet()
-        sealed = reading.inclusion(db, LEDGER, index)
+        sealed = quorum.inclusion(db, LEDGER, index)
         at = transfer.position - first
         (row,) = _rows(db, transfer.book, transfer.position, transfer.position)
         return receipt_file.Receipt(
@@ -69,11 +70,7 @@ def compare(db: Db) -> Iterator[Finding]:
         yield from _compare_batch(db, event, sealed)
     for book in Book.objects.using(db).order_by("id").values_list("id", flat=True):
         yield from _uncovered(db, BookId(book), sorted(sealed.get(book, ())))
-        for each in audit.verify(db, BookId(book)).findings:
-            account = f" account {each.account}" if each.account else ""
-            yield Finding(
-                f"ledger_{each.check}", f"book {book} position {each.position}{account}", each.detail
-            )
+        yield from _following(book, audit.verify(db, BookId(book)).findings)
 
 
 def _batches(db: Db) -> Iterator[log.Event]:
@@ -113,6 +110,17 @@ def _compare_batch(db: Db, event: log.Event, sealed: dict[int, list[tuple[int, i
             yield Finding(
                 "transfer_edited", place, f"It is not the transfer that {event.reference} seals here."
             )
+
+
+def _following(book: int, found: Sequence[audit.Finding]) -> Iterator[Finding]:
+    """What does not follow from the transfers: the first of each account, for the others follow from that."""
+    firsts: dict[tuple[str, int], list[audit.Finding]] = {}
+    for each in found:
+        firsts.setdefault((each.check, each.account), []).append(each)
+    for (check, account), (first, *later) in firsts.items():
+        place = f"book {book} position {first.position}" + (f" account {account}" if account else "")
+        message = f"{first.detail}; and {len(later)} later ones" if later else first.detail
+        yield Finding(f"ledger_{check}", place, message)
 
 
 def _uncovered(db: Db, book: BookId, sealed: list[tuple[int, int]]) -> Iterator[Finding]:

@@ -43,6 +43,7 @@ def test_the_test_servers_own_lack_of_durability_is_found(ledger_database):
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
+        ("grant insert on evidence_entry to tallystick_app", "tallystick_app may INSERT the append-only"),
         ("grant update on evidence_outbox to tallystick_app", "tallystick_app may UPDATE the append-only"),
         ("grant update (kind) on evidence_outbox to tallystick_app", "may UPDATE the append-only"),
         ("grant delete on custody_entry to tallystick_ledger_writer", "tallystick_ledger_writer may DELETE"),
