@@ -49,6 +49,14 @@ BANK = cosignatures.Cosigner("witness.bank.example", _secret("bank"))
 REGULATOR = cosignatures.Cosigner("witness.regulator.example", _secret("regulator"))
 OUTSIDER = cosignatures.Cosigner("witness.outside.example", _secret("outsider"))
 
+QUANTUM = cosignatures.Cosigner(
+    "witness.regulator.example/2",
+    cosignatures.MlDsa44Secret(hashlib.sha256(b"tallystick vectors: ml-dsa").digest()),
+    cosignatures.ML_DSA_44,
+)
+
+QUANTUM_POLICY = f"log {LOG.key.text}\nwitness regulator {QUANTUM.key.text}\nquorum regulator\n"
+
 POLICY = (
     "# Whose signatures count: two of three witnesses, the regulator among them.\n"
     f"log {LOG.key.text} https://{ORIGIN}\n"
@@ -140,6 +148,40 @@ def grown(old: int, hashes: Sequence[bytes], note: bytes) -> bytes:
 
 
 TRUE = Log(ENTRIES)
+
+
+def quantum_signature() -> notes.Signature:
+    """The one that is kept: a signer draws by chance, so that each time it would be another one."""
+    kept = FOLDER / "ml-dsa-44.base64"
+    if not kept.exists():
+        value = QUANTUM.sign(TRUE.head().text, at_seconds=AT).value
+        kept.write_text(base64.encodebytes(value).decode(), encoding="ascii")
+    return notes.Signature(QUANTUM.name, QUANTUM.key.id, base64.decodebytes(kept.read_bytes()))
+
+
+def quantum_cases() -> list[Case]:
+    """A witness that signs with ML-DSA-44."""
+    text, good = TRUE.head().text, quantum_signature()
+
+    def one(name: str, says: str, code: str, value: bytes = good.value, text: bytes = text) -> Case:
+        line = notes.Signature(good.name, good.key_id, value)
+        note = notes.joined(text, [LOG.sign(text), line])
+        return _case(name, says, {"checkpoint": note}, {"checkpoint": code}, policy=QUANTUM_POLICY)
+
+    def flipped(at: int) -> bytes:
+        return good.value[:at] + bytes([good.value[at] ^ 1]) + good.value[at + 1 :]
+
+    another = text.replace(b"\n20\n", b"\n21\n")
+    return [
+        one("ml_dsa_44", "Cosigned with ML-DSA-44.", ""),
+        one("ml_dsa_44_ignores_extensions", "It signs origin, size and root, and no further lines.", "", text=text + b"more\n"),
+        one("ml_dsa_44_time", "Its time was changed.", "signature_wrong", flipped(7)),
+        one("ml_dsa_44_challenge", "One bit of its first part.", "signature_wrong", flipped(8)),
+        one("ml_dsa_44_response", "One bit of its second part.", "signature_wrong", flipped(1_000)),
+        one("ml_dsa_44_hint", "One bit of its last part.", "signature_wrong", flipped(len(good.value) - 1)),
+        one("ml_dsa_44_of_another_size", "The log signed another size, with the same cosignature.", "signature_wrong", text=another),
+        one("ml_dsa_44_cut", "A byte is missing.", "signature_wrong", good.value[:-1]),
+    ]  # fmt: skip
 
 
 def checkpoint_cases() -> list[Case]:
@@ -238,6 +280,7 @@ def checkpoint_cases() -> list[Case]:
             one(name, "The log signs what is no checkpoint.", notes.sign(bad, [LOG]), "checkpoint_malformed")
             for name, bad in malformed
         ),
+        *quantum_cases(),
         one("nothing_known", "No file that can be checked.", b"hello\n", "file_unknown"),
         _case(
             "split_view",

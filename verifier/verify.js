@@ -204,6 +204,184 @@ const tallystick = (() => {
     return crypto.subtle.verify({ name: "Ed25519" }, imported, signature, message);
   }
 
+  // ── SHAKE (FIPS 202) and ML-DSA-44 (FIPS 204), verification only ────────────────────────────────────────
+
+  const M64 = (1n << 64n) - 1n;
+  const turn64 = (x, by) => ((x << by) | (x >> (64n - by))) & M64;
+  const [TURNS, ROUND64] = (() => {
+    const turns = new Array(25).fill(0n);
+    let [x, y] = [1, 0];
+    for (let t = 0; t < 24; t += 1) {
+      turns[x + 5 * y] = BigInt((((t + 1) * (t + 2)) / 2) % 64);
+      [x, y] = [y, (2 * x + 3 * y) % 5];
+    }
+    const rounds = [];
+    for (let [round, lfsr] = [0, 1]; round < 24; round += 1) {
+      let constant = 0n;
+      for (let j = 0; j < 7; j += 1) {
+        if (lfsr & 1) constant |= 1n << BigInt((1 << j) - 1);
+        lfsr = (lfsr << 1) ^ (lfsr & 0x80 ? 0x171 : 0);
+      }
+      rounds.push(constant);
+    }
+    return [turns, rounds];
+  })();
+
+  function keccak(a) {
+    for (const constant of ROUND64) {
+      const c = [0, 1, 2, 3, 4].map((x) => a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20]);
+      const d = [0, 1, 2, 3, 4].map((x) => c[(x + 4) % 5] ^ turn64(c[(x + 1) % 5], 1n));
+      const b = new Array(25);
+      for (let x = 0; x < 5; x += 1) {
+        for (let y = 0; y < 5; y += 1) b[y + 5 * ((2 * x + 3 * y) % 5)] = turn64(a[x + 5 * y] ^ d[x], TURNS[x + 5 * y]);
+      }
+      for (let at = 0; at < 25; at += 1) {
+        const row = at - (at % 5);
+        a[at] = b[at] ^ (~b[row + ((at + 1) % 5)] & M64 & b[row + ((at + 2) % 5)]);
+      }
+      a[0] ^= constant;
+    }
+  }
+
+  // `rate` is 168 for SHAKE128 and 136 for SHAKE256.
+  function shake(rate, message, count) {
+    const padded = new Uint8Array((Math.floor(message.length / rate) + 1) * rate);
+    padded.set(message);
+    padded[message.length] ^= 0x1f;
+    padded[padded.length - 1] ^= 0x80;
+    const view = new DataView(padded.buffer);
+    const state = new Array(25).fill(0n);
+    for (let at = 0; at < padded.length; at += rate) {
+      for (let lane = 0; 8 * lane < rate; lane += 1) state[lane] ^= view.getBigUint64(at + 8 * lane, true);
+      keccak(state);
+    }
+    const found = new DataView(new ArrayBuffer(Math.ceil(count / rate) * rate));
+    for (let at = 0; at < found.byteLength; at += rate) {
+      if (at) keccak(state);
+      for (let lane = 0; 8 * lane < rate; lane += 1) found.setBigUint64(at + 8 * lane, state[lane], true);
+    }
+    return new Uint8Array(found.buffer, 0, count);
+  }
+
+  const Q = 8_380_417;
+  const [GAMMA_1, GAMMA_2, BETA, OMEGA, TAU] = [1 << 17, 95_232, 78, 80, 39];
+  const modQ = (value) => ((value % Q) + Q) % Q;
+  const ZETAS = (() => {
+    const powers = [1];
+    while (powers.length < 256) powers.push((powers.at(-1) * 1753) % Q);
+    return powers.map((_, n) => powers[parseInt(n.toString(2).padStart(8, "0").split("").reverse().join(""), 2)]);
+  })();
+
+  function ntt(given) {
+    const f = [...given];
+    let m = 0;
+    for (let length = 128; length; length >>= 1) {
+      for (let start = 0; start < 256; start += 2 * length) {
+        m += 1;
+        for (let j = start; j < start + length; j += 1) {
+          const t = (ZETAS[m] * f[j + length]) % Q;
+          [f[j + length], f[j]] = [modQ(f[j] - t), modQ(f[j] + t)];
+        }
+      }
+    }
+    return f;
+  }
+
+  function nttBack(given) {
+    const f = [...given];
+    let m = 256;
+    for (let length = 1; length < 256; length <<= 1) {
+      for (let start = 0; start < 256; start += 2 * length) {
+        m -= 1;
+        for (let j = start; j < start + length; j += 1) {
+          const t = f[j];
+          f[j] = modQ(t + f[j + length]);
+          f[j + length] = modQ(-ZETAS[m] * modQ(t - f[j + length]));
+        }
+      }
+    }
+    return f.map((each) => (each * 8_347_681) % Q);
+  }
+
+  // Numbers of so many bits, the lowest bits first.
+  function bits(bytes, width) {
+    const found = [];
+    for (let at = 0; at + width <= 8 * bytes.length; at += width) {
+      let value = 0;
+      for (let byte = (at + width - 1) >> 3; byte >= at >> 3; byte -= 1) value = value * 256 + bytes[byte];
+      found.push(Math.floor(value / 2 ** (at & 7)) % 2 ** width);
+    }
+    return found;
+  }
+
+  const expanded = (seed) =>
+    bits(shake(168, seed, 1512), 24).map((each) => each & 0x7fffff).filter((each) => each < Q).slice(0, 256);
+
+  function challenge(seed) {
+    const stream = shake(136, seed, 1024);
+    let signs = number(stream.slice(0, 8).reverse());
+    const c = new Array(256).fill(0);
+    let at = 8;
+    for (let i = 256 - TAU; i < 256; i += 1) {
+      while (stream[at] > i) at += 1;
+      const j = stream[at];
+      at += 1;
+      c[i] = c[j];
+      c[j] = signs & 1n ? -1 : 1;
+      signs >>= 1n;
+    }
+    return c;
+  }
+
+  function hintsOf(bytes) {
+    const found = [];
+    let at = 0;
+    for (const end of bytes.subarray(OMEGA)) {
+      if (end < at || end > OMEGA) return null;
+      const row = [...bytes.subarray(at, end)];
+      if (row.some((each, n) => n && row[n - 1] >= each)) return null;
+      found.push(new Set(row));
+      at = end;
+    }
+    return bytes.subarray(at, OMEGA).some(Boolean) ? null : found;
+  }
+
+  function highBits(r, hint) {
+    let low = ((r + GAMMA_2 - 1) % (2 * GAMMA_2)) - GAMMA_2 + 1;
+    let high = (r - low) / (2 * GAMMA_2);
+    if (r - low === Q - 1) [high, low] = [0, low - 1];
+    return hint ? (high + (low > 0 ? 1 : 43)) % 44 : high;
+  }
+
+  function mlDsa44Fits(key, message, signature) {
+    if (key.length !== 1312 || signature.length !== 2420) return false;
+    const [rho, seed] = [key.subarray(0, 32), signature.subarray(0, 32)];
+    const four = [0, 1, 2, 3];
+    const z = four.map((j) => bits(signature.subarray(32 + 576 * j, 608 + 576 * j), 18).map((each) => GAMMA_1 - each));
+    const hints = hintsOf(signature.subarray(2336));
+    if (hints === null || z.flat().some((each) => Math.abs(each) >= GAMMA_1 - BETA)) return false;
+    const mu = shake(136, joined(shake(136, key, 64), [0, 0], message), 64);
+    const c = ntt(challenge(seed));
+    const turned = z.map(ntt);
+    const told = four.map((i) => {
+      const t1 = bits(key.subarray(32 + 320 * i, 352 + 320 * i), 10);
+      let sums = ntt(t1.map((each) => each * 8192)).map((each, n) => -c[n] * each);
+      for (const j of four) {
+        const row = expanded(joined(rho, [j, i]));
+        sums = sums.map((sum, n) => sum + row[n] * turned[j][n]);
+      }
+      const w = nttBack(sums.map(modQ)).map((each, n) => highBits(each, hints[i].has(n)));
+      // Six bits each, four in three bytes.
+      const packed = new Uint8Array(192);
+      for (let n = 0; n < 64; n += 1) {
+        const value = w[4 * n] | (w[4 * n + 1] << 6) | (w[4 * n + 2] << 12) | (w[4 * n + 3] << 18);
+        packed.set([value & 255, (value >> 8) & 255, value >> 16], 3 * n);
+      }
+      return packed;
+    });
+    return same(shake(136, joined(mu, ...told), 32), seed);
+  }
+
   // ── signed notes, checkpoints (C2SP) ────────────────────────────────────────────────────────────────────
 
   const [NOTE, COSIGNATURE, ML_DSA_44] = [0x01, 0x04, 0x06];
@@ -261,8 +439,7 @@ const tallystick = (() => {
     for (const [name, value, canonical] of told) {
       const id = hex(value.subarray(0, 4));
       const key = keys.findLast((each) => each.name === name && each.id === id);
-      // ML-DSA-44 is not checked here: its cosigner counts as not seen, never as seen.
-      if (key === undefined || key.algorithm === ML_DSA_44) continue;
+      if (key === undefined) continue;
       const bare = value.subarray(4);
       if (!canonical || !(await fits(key, text, bare))) refuse("signature_wrong", { name });
       signed.push([key, bare]);
@@ -276,14 +453,22 @@ const tallystick = (() => {
 
   async function fits(key, text, value) {
     if (key.algorithm === NOTE) return ed25519Fits(key.bytes, utf8(text), value);
-    if (value.length !== 72) return false;
+    if (value.length !== (key.algorithm === COSIGNATURE ? 72 : 2428)) return false;
+    let head;
     try {
-      headOf(text);
+      head = headOf(text);
     } catch {
       return false;
     }
-    const at = number(value.subarray(0, 8));
-    return at < 2n ** 63n && ed25519Fits(key.bytes, utf8(`cosignature/v1\ntime ${at}\n${text}`), value.subarray(8));
+    const [time, signature] = [value.subarray(0, 8), value.subarray(8)];
+    const at = number(time);
+    if (at >= 2n ** 63n) return false;
+    if (key.algorithm === COSIGNATURE) {
+      return ed25519Fits(key.bytes, utf8(`cosignature/v1\ntime ${at}\n${text}`), signature);
+    }
+    const [name, origin] = [utf8(key.name), utf8(head.origin)];
+    const start = [utf8("subtree/v1\n\x00"), [name.length], name, time, [origin.length], origin];
+    return mlDsa44Fits(key.bytes, joined(...start, big(0, 8), big(head.size, 8), head.root), signature);
   }
 
   function headOf(text) {
@@ -1332,7 +1517,7 @@ const ADVICE = {
     return parts.join(" ");
   }
 
-  return { answers, told, major, policyOf, commitmentOf, jsonOf, sha256, ed25519Fits, ed25519ByHand, Refused };
+  return { answers, told, major, policyOf, commitmentOf, jsonOf, sha256, ed25519Fits, ed25519ByHand, mlDsa44Fits, Refused };
 })();
 
 if (typeof module !== "undefined") {
