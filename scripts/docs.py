@@ -87,7 +87,11 @@ def _below(name: str, command: click.Command) -> Iterator[tuple[str, click.Comma
         return
     yield name, command
     if isinstance(command, click.Group):
-        for child, below in sorted(command.commands.items()):
+        # Asked for by name: a group may find commands in files that nobody has read yet.
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            below = command.get_command(context, child)
+            assert below is not None
             yield from _below(f"{name} {child}", below)
 
 

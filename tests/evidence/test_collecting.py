@@ -75,15 +75,17 @@ class Town:
         return asking.Declined(answer.status, answer.body.decode())
 
     @property
-    def policy(self):
+    def text(self):
         lines, named = [], []
         for url, witness in self.witnesses.items():
             for key in witness.keys:
                 named.append(f"{key.name}-{key.algorithm}")
                 lines.append(f"witness {named[-1]} {key.text} {url}")
-        return policy.parse(
-            "\n".join([*lines, f"group all-of-them all {' '.join(named)}", "quorum all-of-them", ""]).encode()
-        )
+        return "\n".join([*lines, f"group all-of-them all {' '.join(named)}", "quorum all-of-them", ""])
+
+    @property
+    def policy(self):
+        return policy.parse(self.text.encode())
 
 
 def changes(status=None):
@@ -166,7 +168,7 @@ def test_what_witnesses_sign_is_kept_published_and_makes_the_quorum(logs, tmp_pa
     assert set(verdict.seen.values()) == {int(NOW.timestamp())}
 
 
-def test_a_daily_statement_waits_for_the_quorum_and_a_minutes_checkpoint_does_not(logs, tmp_path):
+def test_a_daily_statement_waits_for_the_quorum_and_a_minutes_checkpoint_does_not(logs, tmp_path, settings):
     town = Town(tmp_path, "bank", "regulator")
     collector = collecting.Collector(SEQUENCER, town.ask, TERMS)
     round_of(collector, town)
@@ -183,6 +185,15 @@ def test_a_daily_statement_waits_for_the_quorum_and_a_minutes_checkpoint_does_no
         quorum.require(APP, LEDGER, town.policy, entries_min=size)
     with pytest.raises(errors.PolicyMissing):
         quorum.require(APP, LEDGER, None, entries_min=1)
+    settings.WITNESS_POLICY = tmp_path / "policy"
+    settings.WITNESS_POLICY.write_text(town.text)
+    with pytest.raises(errors.QuorumMissing):
+        quorum.required_inclusion(APP, LEDGER, size - 1)
+    assert quorum.inclusion(APP, LEDGER, size - 1).size == size
+    # An entry that they have seen is shown under what they have seen, although the log went on.
+    for proof in (quorum.inclusion, quorum.required_inclusion):
+        assert proof(APP, LEDGER, 0).size == before
+    assert quorum.unseen(APP, LEDGER, town.policy) == size - before
     town.gone.clear()
     round_of(collector, town, 180)
     assert quorum.require(APP, LEDGER, town.policy, entries_min=size) >= size

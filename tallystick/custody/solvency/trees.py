@@ -26,6 +26,7 @@ from tallystick.evidence import canonical, keys, log, reading, stated, tlog_proo
 from tallystick.evidence import errors as evidence_errors
 from tallystick.evidence.liabilities import building, profile, proof_file, proving, snapshot
 from tallystick.evidence.liabilities.profile import Keys
+from tallystick.evidence.witness import quorum
 from tallystick.identity import access
 from tallystick.identity.access import Actor
 
@@ -290,13 +291,17 @@ def _audit(found: Kept) -> int:
 
 
 def _inclusion(db: Db, event: int) -> str | None:
-    """The proof that the public log holds the statement; nothing before it was sealed."""
+    """The proof that the public log holds the statement; nothing before it was sealed, and witnesses have seen it."""
     if reading.head(db, keys.PUBLIC) is None:
         return None
     index = reading.index_of(db, keys.PUBLIC, event)
     if index is None:
         return None
-    sealed = reading.inclusion(db, keys.PUBLIC, index)
+    try:
+        sealed = quorum.required_inclusion(db, keys.PUBLIC, index)
+    except evidence_errors.QuorumMissing:
+        # A day's statement rests on what others have seen, by the policy of this installation.
+        return None
     # What the entry says besides the statement goes along, so that the entry can be hashed again.
     return tlog_proof.TlogProof(
         sealed.index, sealed.path, sealed.note, stated.rest(sealed.body)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from django.conf import settings
 from django.db import connections
 
 from tallystick.core.db import Db
@@ -135,3 +136,24 @@ def unseen(db: Db, log_id: int, trusted: Policy) -> int:
     if head is None:
         return 0
     return head.size - (newest(db, log_id, trusted) or 0)
+
+
+def inclusion(db: Db, log_id: int, index: int) -> reading.Inclusion:
+    """The proof that an entry is in the log, under the newest checkpoint that enough have seen.
+
+    Where none over the entry is accepted yet, or no policy asks for one, under the newest there is: whoever
+    checks it finds out who has signed. Raises `errors.EntryUnknown`.
+    """
+    trusted = read(settings.WITNESS_POLICY)
+    size = newest(db, log_id, trusted, entries_min=index + 1) if trusted else None
+    return reading.inclusion(db, log_id, index, size)
+
+
+def required_inclusion(db: Db, log_id: int, index: int) -> reading.Inclusion:
+    """The same for what must not be shown before: where the policy accepts none yet, it is refused.
+
+    Raises `errors.QuorumMissing` and `errors.EntryUnknown`.
+    """
+    trusted = read(settings.WITNESS_POLICY)
+    size = require(db, log_id, trusted, entries_min=index + 1) if trusted else None
+    return reading.inclusion(db, log_id, index, size)
