@@ -12,7 +12,7 @@ import pytest
 
 from tallystick.core.db import SEQUENCER
 from tallystick.core.postgres import Role as DatabaseRole
-from tallystick.custody import accounts, errors, posting, statement_files
+from tallystick.custody import accounts, books, errors, posting, statement_files
 from tallystick.custody.numbers import Family
 from tallystick.custody.safeguarding import arrangements
 from tallystick.custody.safeguarding.comparison import AccountRole
@@ -149,20 +149,17 @@ def test_a_clients_debt_is_told_and_set_against_nobody_elses_claim(
     assert told["owed_minor"] == "10000"
 
 
-def test_too_little_is_stated_too(people: cast.Cast, folder: Path) -> None:
-    bank_says(people.bank, "149.99", opening="149.99")
-    made = stated(folder)
-    assert (made.state, made.told["assets"][0]["surplus_minor"]) == ("short", "-1")
-    assert log.events(DB, kind="custody.solvency_stated")[0].payload["state"] == "short"  # type: ignore[index]
-
-
-def test_a_silent_bank_is_unknown_and_the_day_can_be_stated_again(people: cast.Cast, folder: Path) -> None:
-    """What is not known is never told as covered; the newest statement of the day counts, and is chained."""
+def test_a_silent_bank_is_unknown_and_too_little_is_stated_too(people: cast.Cast, folder: Path) -> None:
+    """What is not known is never told as covered, nor is a cent too little; the newest of a day counts."""
     first = stated(folder)
     assert (first.state, first.told["assets"][0]["bank_minor"]) == ("unknown", None)
-    bank_says(people.bank, "150.00", opening="150.00")
+    bank_says(people.bank, "149.99", opening="149.99")
     second = stated(folder)
-    assert (second.state, second.number, second.previous_digest) == ("covered", 2, first.digest)
+    assert (second.state, second.number, second.previous_digest) == ("short", 2, first.digest)
+    assert second.told["assets"][0]["surplus_minor"] == "-1"
+    (event, _) = log.events(DB, kind="custody.solvency_stated")
+    assert event.payload is not None
+    assert event.payload["state"] == "short"
     assert statements.of_day(DB, BOOK, DAY) == second
     texts = [each.text for each in reversed(statements.statements(DB, BOOK))]
     assert statement_file.chain_differences(texts) == []
@@ -301,19 +298,20 @@ def test_a_statement_that_was_changed_does_not_add_up(people: cast.Cast, folder:
             statement_file.differences(text)
 
 
-def test_a_day_that_is_not_over_is_not_stated(people: cast.Cast, folder: Path) -> None:
-    with pytest.raises(errors.DayNotOver):
-        stated(folder, NEXT, AFTER)
-
-
-def test_days_that_nobody_stated_are_missed(people: cast.Cast, folder: Path) -> None:
-    from tallystick.custody import books
-
+def test_a_day_is_stated_when_it_is_over_and_missed_when_nobody_did(people: cast.Cast, folder: Path) -> None:
     book = books.book(DB, BOOK)
     assert statements.missing_since(DB, book, now=LATER) is None, "nothing was ever promised"
-    stated(folder)
+    made = stated(folder)
+    with pytest.raises(errors.DayNotOver):
+        stated(folder, NEXT, AFTER)
     assert statements.missing_since(DB, book, now=AFTER) is None
     assert statements.missing_since(DB, book, now=LATER) == NEXT
+    for wrong in ("sol_999", "sgp_1", "sol_x"):
+        with pytest.raises(errors.SolvencyStatementUnknown):
+            statements.statement(DB, wrong)
+    assert statements.statement(DB, made.id) == made
+    with pytest.raises(errors.TreeUnknown):
+        trees.kept(DB, made.id, "EUR")
 
 
 def test_who_may_not_state_or_hand_over_is_refused(people: cast.Cast, folder: Path) -> None:
@@ -327,16 +325,6 @@ def test_who_may_not_state_or_hand_over_is_refused(people: cast.Cast, folder: Pa
     with pytest.raises(errors.RecipientUnnamed):
         trees.hand_over(DB, the_tree(made), folder, folder / "x", recipient=" ", actor=CLI, now=AFTER)
     assert not (folder / "x").exists()
-
-
-def test_unknown_statements_and_trees_are_told(people: cast.Cast, folder: Path) -> None:
-    made = stated(folder)
-    for wrong in ("sol_999", "sgp_1", "sol_x"):
-        with pytest.raises(errors.SolvencyStatementUnknown):
-            statements.statement(DB, wrong)
-    assert statements.statement(DB, made.id) == made
-    with pytest.raises(errors.TreeUnknown):
-        trees.kept(DB, made.id, "EUR")
 
 
 def test_the_tables_keep_what_was_stated(

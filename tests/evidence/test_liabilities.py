@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import json
 import stat
@@ -29,7 +30,7 @@ from tallystick.evidence.liabilities.kernel import compiling
 from tests.evidence import small_tree
 from tests.evidence.small_tree import Honest, account, balance, header, keys_of, names
 
-SIZES = [0, 1, 2, 3, 5, 127, 128, 129, 256, 257, 300, 513]
+SIZES = [0, 1, 2, 3, 5, 127, 128, 129, 256, 257, 300]
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +64,16 @@ def built(customers: int, fragments: int = 2, using: engine.Engine | None = None
     )
 
 
+@functools.cache
+def slow(customers: int, fragments: int) -> Honest:
+    return Honest({number: balance(number) for number in range(customers)}, fragments)
+
+
 @pytest.mark.parametrize("customers", SIZES)
 def test_every_engine_builds_the_tree_of_the_specification(customers, using):
     """Root, total, height: those of a tree made slowly, node by node."""
     for fragments in (1, 2, 3):
-        slow = Honest({number: balance(number) for number in range(customers)}, fragments)
-        assert built(customers, fragments, using).commitment == slow.tree.commitment
+        assert built(customers, fragments, using).commitment == slow(customers, fragments).tree.commitment
 
 
 def test_a_tree_of_several_chunks_is_the_same_on_every_engine(using):
@@ -92,25 +97,20 @@ def test_the_golden_tree_stays_what_it_was(using):
 
 
 @pytest.mark.parametrize("fragments", [1, 2, 4])
-@pytest.mark.parametrize("customers", [1, 2, 3, 128, 129, 300])
+@pytest.mark.parametrize("customers", [1, 3, 129, 300])
 def test_every_owner_has_a_proof_that_holds(customers, fragments, using, tmp_path):
     told = header(customers, fragments)
     snapshot.write(tmp_path / "s", iter(pairs(customers)), lambda _: told)
     tree = built(customers, fragments)
     with snapshot.Snapshot(tmp_path / "s") as source:
         prover = proving.Prover(tree, keys_of(told), source, using=using)
-        for number in range(0, customers, 7):
+        for number in range(0, customers, 17):
             made = proving.spelled(prover.prove(names(number)))
             proof = verification.read_and_verify(
                 made, tree.commitment, identifiers=names(number), balance=balance(number)
             )
             assert proof.balance == balance(number)
-            slow = (
-                Honest({each: balance(each) for each in range(customers)}, fragments)
-                if customers < 9
-                else None
-            )
-            assert slow is None or json.loads(made) == slow.proof(number)
+            assert json.loads(made) == slow(customers, fragments).proof(number)
 
 
 def test_an_account_that_was_left_out_has_no_proof(tmp_path):
@@ -141,7 +141,7 @@ def test_levels_that_were_kept_serve_the_same_proofs(tmp_path):
 
 
 @given(slots=st.integers(1, 3000), key=st.binary(min_size=32, max_size=32), number=st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_slot_has_a_place_of_its_own_and_is_found_again(slots, key, number):
     net = order.network(key, order.Chunk(number, 0, slots, 1))
     at = order.walked(net, order.every_slot(net))
@@ -152,7 +152,7 @@ def test_every_slot_has_a_place_of_its_own_and_is_found_again(slots, key, number
 
 
 @given(customers=st.integers(1, 10**9), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_chunks_cover_all_accounts_once_in_whole_tiles(customers, data):
     count = order.chunks(customers)
     number = data.draw(st.integers(0, count - 1))
@@ -194,12 +194,11 @@ def test_fragments_add_up_and_none_is_negative(amount, count, nonce):
 
 def test_the_largest_balances_are_split_and_summed_without_running_over(using):
     """2^64 - 1 for everybody: the products and sums that a careless kernel would wrap."""
-    told = header(600, 3)
-    records = snapshot.held([(account(number), profile.AMOUNT_MAX) for number in range(600)])
+    told = header(150, 3)
+    records = snapshot.held([(account(number), profile.AMOUNT_MAX) for number in range(150)])
     tree = building.build(told.spelled(), keys_of(told), records, using=using)
-    assert tree.commitment["total"] == str(600 * profile.AMOUNT_MAX)
-    slow = Honest(dict.fromkeys(range(600), profile.AMOUNT_MAX), 3)
-    assert tree.commitment == slow.tree.commitment
+    assert tree.commitment["total"] == str(150 * profile.AMOUNT_MAX)
+    assert tree.commitment == Honest(dict.fromkeys(range(150), profile.AMOUNT_MAX), 3).tree.commitment
 
 
 def test_sums_that_no_tree_can_have_are_not_added(using):
@@ -306,7 +305,7 @@ def test_a_library_that_hashes_otherwise_is_not_used(tmp_path, monkeypatch):
     source.write_text(compiling.SOURCE.read_text().replace("0x428a2f98", "0x428a2f99"))
     monkeypatch.setattr(compiling, "SOURCE", source)
     try:
-        compiling.compiled(tmp_path)
+        compiling.compiled(tmp_path, flags=("-O0",))
     except compiling.NotCompiled as why:
         pytest.skip(f"no kernel: {why}")
     choice = engine.chosen.__wrapped__()
@@ -336,6 +335,5 @@ def test_the_specification_shows_a_proof_that_is_read():
     """What the page shows as a proof has exactly the members that are read."""
     page = (Path(__file__).resolve().parents[2] / "docs/reference/psum-v1.md").read_text()
     shown = json.loads(page.split("```json\n")[1].split("```")[0])
-    slow = Honest({number: balance(number) for number in range(3)}, 2).proof(1)
-    assert shown == slow
+    assert shown == slow(3, 2).proof(1)
     assert proof_file.read(json.dumps(shown)).balance == balance(1)
