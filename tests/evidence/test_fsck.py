@@ -137,7 +137,8 @@ EDITS = {
     ),
     "tile_edited": (
         [
-            "update evidence_tile set hashes = overlay(hashes placing 'X' from 40) where log_id = 1 and number = 0"
+            "update evidence_tile set hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40))"
+            " where log_id = 1 and number = 0"
         ],
         {("tile_edited", "ledger tile 0/0")},
     ),
@@ -213,7 +214,7 @@ EDITS = {
     ),
     "leaves_edited": (
         [
-            "update evidence_outbox set leaves = overlay(leaves placing 'X' from 5) where id ="
+            "update evidence_outbox set leaves = set_byte(leaves, 5, 255 - get_byte(leaves, 5)) where id ="
             " (select max(id) from evidence_outbox)"
         ],
         {("leaves_edited", "evt_{size}")},
@@ -221,7 +222,15 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("name", EDITS)
+SLOW = (
+    "entry_edited_at_the_end entry_dropped_at_the_end entries_reordered_at_the_end payloads_reordered tile_inserted"
+    " tiles_reordered checkpoints_note_edited transfers_amount_edited transfers_reordered entry_and_its_event_edited"
+).split()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in EDITS]
+)
 def test_an_edit_by_the_databases_owner_is_found_and_named(house, name):
     """Nothing but what was edited is named; of the ledger's own tables the audit may name more."""
     statements, expected = EDITS[name]
@@ -267,7 +276,7 @@ def test_a_log_cut_short_is_told_by_what_it_has_published(house):
 
 def edit(path):
     content = path.read_bytes()
-    path.write_bytes(content[:50] + b"X" + content[51:])
+    path.write_bytes(content[:50] + (b"Y" if content[50:51] == b"X" else b"X") + content[51:])
 
 
 def swap(folder, first, second):

@@ -41,12 +41,8 @@ STEPS = (
     ("_drop_parts", "call", 1),
     ("rmtree", "return", 1),
 )
-QUICK = {
-    ("_commit", "call", 1),
-    ("_commit", "return", 1),
-    ("replace", "return", 4),
-    ("_drop_parts", "call", 1),
-}
+QUICK = {("_commit", "return", 1), ("replace", "return", 4)}
+"""Just after a commit, and half published."""
 
 
 def run(database, folder, function="none", event="call", nth=1):
