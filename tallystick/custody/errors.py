@@ -609,6 +609,10 @@ class TooManyAssets(Refusal):
     """Clients hold {assets} assets in this book; a statement has {most} at most."""
 
 
+class TooManyToRebuild(Refusal):
+    """{transfers} transfers are too many to rebuild while you wait ({most}): `tallystick ledger audit` does it."""
+
+
 class PayerNotShown(Refusal):
     """The receipt of this payment would name whoever paid: the regulator can see it, and check it for you."""
 

@@ -54,10 +54,10 @@ class Entry:
         found: dict[str, Any] = json.loads(self.body)
         return found
 
-    @property
-    def leaf(self) -> bytes:
-        """Its leaf hash, as the tree has it."""
-        return hashing.leaf_hash(self.body)
+
+def leaf(body: bytes, suite: hashing.Suite) -> bytes:
+    """An entry's leaf hash, as its tree has it."""
+    return hashing.leaf_hash(body, suite)
 
 
 def events(

@@ -89,8 +89,11 @@ def moment(request: HttpRequest, name: str, *, end_of_day: bool = False) -> date
     if not given:
         return None
     try:
-        found = parse_datetime(given)
-        if found is None and (day := parse_date(given)) is not None:
+        # A bare day first: as a time it would be read as its midnight, and its end would be lost.
+        day = parse_date(given)
+        if day is None:
+            found = parse_datetime(given)
+        else:
             found = datetime.combine(day, time.max if end_of_day else time.min)
     except ValueError:
         found = None

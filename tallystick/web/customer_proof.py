@@ -137,7 +137,7 @@ def proof_file(request: HttpRequest, number: str, form: str) -> HttpResponse:
         "account": own.account.text,
         "day": made.statement.day.isoformat(),
     }
-    return _handed({own_evidence.PROOF: made.content.decode()}, form, name, title)
+    return handed({own_evidence.PROOF: made.content.decode()}, form, name, title)
 
 
 @require_safe
@@ -146,7 +146,7 @@ def receipt_file(request: HttpRequest, number: str, transfer_id: str, form: str)
     own = customer_own.one(request, number)
     made = own_evidence.receipt(APP, own.account, transfer_id, actor=actor(request))
     title = _("Receipt %(transfer)s") % {"transfer": transfer_id}
-    return _handed({own_evidence.RECEIPT: made.text}, form, f"receipt-{transfer_id}", title)
+    return handed({own_evidence.RECEIPT: made.text}, form, f"receipt-{transfer_id}", title)
 
 
 def shown(request: HttpRequest, own: Own, day: date | None = None) -> Shown:
@@ -180,9 +180,7 @@ def shown(request: HttpRequest, own: Own, day: date | None = None) -> Shown:
 
 def _is_later(own: Own, found: statements.Statement | None) -> bool:
     """Whether the account was opened after a statement's cut-off."""
-    return found is not None and own.account.opened_at.isoformat() >= found.told["cut_off"].replace(
-        "Z", "+00:00"
-    )
+    return found is not None and own.account.opened_at >= transparency.moment(found.told["cut_off"])
 
 
 def _day(request: HttpRequest) -> date | None:
@@ -198,7 +196,8 @@ def _day(request: HttpRequest) -> date | None:
     return found
 
 
-def _handed(files: dict[str, str], form: str, name: str, title: str) -> HttpResponse:
+def handed(files: dict[str, str], form: str, name: str, title: str) -> HttpResponse:
+    """A file of evidence to be saved: `json` as it is, `html` as the page that checks itself."""
     if form == "html":
         content = saved_page.page(files, policy=standing.proposed_policy(APP), title=title)
         media = "text/html; charset=utf-8"

@@ -36,6 +36,7 @@ _MENU: tuple[tuple[str, str | Promise, str, bool], ...] = (
     ("statements", _("Statements"), "custody.read_statements", True),
     ("reconciliations", _("Reconciliation"), "custody.read_statements", True),
     ("safeguarding", _("Safeguarding"), "custody.read_safeguarding", True),
+    ("solvency", _("Solvency"), "custody.read_safeguarding", True),
     ("workbench", _("Workbench"), "custody.read_statements", True),
     ("closing", _("Daily close"), "custody.read_statements", True),
     ("pooling", _("Pooling"), "custody.read_ledger", True),

@@ -251,6 +251,11 @@ def day(found: statements.Statement) -> Day:
     return Day(found, str(word), shade, [figures(each) for each in found.told["assets"]])
 
 
+def moment(told: str) -> datetime:
+    """A time as statements spell it."""
+    return datetime.fromisoformat(told.replace("Z", "+00:00"))
+
+
 def figures(told: dict[str, object]) -> Figures:
     """One asset of a statement, its amounts as whole minor units."""
     tree = told["liabilities"]

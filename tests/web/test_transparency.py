@@ -8,11 +8,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
+from django.utils import timezone
 
 from tallystick.core.db import APP
 from tallystick.custody import history, numbers
-from tallystick.evidence import checking, keys, standing, tiles
+from tallystick.evidence import checking, keys, log, standing, tiles
 from tallystick.evidence import policy as policies
 from tallystick.identity import users
 from tallystick.identity.roles import Role
@@ -208,14 +210,171 @@ def test_a_receipt_is_of_ones_own_movement_alone(told, form):
     assert stranger().get(path).status_code == 302
 
 
-@pytest.mark.parametrize("path", ["/transparency/", "/my/proof/", "/my/proof/{wang}/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/transparency/",
+        "/my/proof/",
+        "/my/proof/{wang}/",
+        "/evidence/",
+        "/evidence/{event}/",
+        "/evidence/logs/ledger/",
+        "/evidence/logs/ledger/1/",
+        "/books/1/solvency/",
+        "/books/1/solvency/{statement}/",
+        "/books/1/solvency/{statement}/CNY/",
+        "/books/1/solvency/rebuilt/",
+    ],
+)
 def test_pages_speak_chinese(told, path):
     """No English heading is left on a Chinese page."""
-    cast, _ = told
-    visitor = signed_in("wang", "zh-Hans")
-    seen = re.sub(r"\s+", " ", page(visitor, path.format(wang=numbers.account_text(cast.wang))))
+    cast, stated = told
+    visitor = signed_in("wang" if path.startswith("/my") else "regulator", "zh-Hans")
+    names = {"wang": numbers.account_text(cast.wang), "statement": stated[0].id, "event": stated[0].event}
+    seen = re.sub(r"\s+", " ", page(visitor, path.format(**names)))
     for heading in re.findall(r"<(?:h[1234]|dt|th)[^>]*>(.*?)</(?:h[1234]|dt|th)>", seen):
         words = re.sub(r"<[^>]+>", "", heading)
         assert re.search(r"[一-鿿]", words) or not re.search(
-            r"[A-Za-z]{4}", words.replace("First Bank", "")
+            r"[A-Za-z]{4}", re.sub(r"First Bank|[a-z]+\.[a-z_]+", "", words)
         ), words
+
+
+# ── the explorer ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def links(seen: str, pattern: str) -> list[str]:
+    """The addresses on a page that look like this."""
+    return [each for each in re.findall(r'href="([^"]+)"', seen) if re.search(pattern, each)]
+
+
+def test_from_a_figure_down_to_a_leaf_and_up_to_a_checkpoint(told):
+    """The regulator clicks: statement, total, account, line, transfer, event, entry; each page is there and agrees."""
+    cast, stated = told
+    visitor = signed_in("regulator")
+    statement = page(visitor, "/books/1/solvency/")
+    assert "−5.00" in statement
+    (first,) = set(links(statement, rf"/solvency/{stated[-1].id}/$"))
+    figures = page(visitor, first)
+    (total,) = links(figures, r"/CNY/$")
+    counted = page(visitor, total)
+    rows = [
+        int(each.replace(",", "").replace(".", "")) for each in re.findall(r'"Counted">([\d,.]+)<', counted)
+    ]
+    assert sum(rows) == int(stated[-1].told["assets"][0]["liabilities"]["total"])
+    (account,) = links(counted, rf"{numbers.account_text(cast.li)}/\?position=")
+    transfer = links(page(visitor, account), r"/transfers/trf_")[0]
+    event = links(page(visitor, transfer), r"^/evidence/\d+/$")[0]
+    sealed = page(visitor, event)
+    assert transfer in links(sealed, "/transfers/")
+    entry = page(visitor, links(sealed, r"/evidence/logs/ledger/\d+/")[0])
+    assert standing.standing(APP, keys.LEDGER).note.split("\n")[2] in entry.replace("&#x2B;", "+")
+    receipt = visitor.get(f"{transfer}receipt.json")
+    assert checked(receipt.content, "receipt.json").refusal is None
+
+
+def test_events_are_found_by_kind_time_and_number(told):
+    """Each search narrows; a number leads to what it names; what is none says what was expected."""
+    visitor, (cast, stated) = signed_in("auditor"), told
+    seen = page(visitor, "/evidence/?kind=custody.solvency_stated")
+    assert seen.count('data-label="Kind"') == 2
+    assert 'value="custody.transfers_posted"' in seen
+    assert "None of this time" in page(visitor, "/evidence/?from=2031-01-01")
+    posted = log.events(APP, kind="custody.transfers_posted", limit=100)
+    days = [timezone.localtime(each.at).date().isoformat() for each in posted]
+    day = page(visitor, f"/evidence/?kind=custody.transfers_posted&from={days[5]}&to={days[5]}")
+    assert day.count('data-label="Kind"') == days.count(days[5])
+    for number, place in (
+        (f"evt_{stated[0].event}", f"/evidence/{stated[0].event}/"),
+        (seed.transfer_id("fee-5"), f"/books/1/transfers/{seed.transfer_id('fee-5')}/"),
+        (numbers.account_text(cast.wang), f"/books/1/accounts/{numbers.account_text(cast.wang)}/"),
+        (stated[0].id, f"/books/1/solvency/{stated[0].id}/"),
+        ("3", "/evidence/logs/ledger/3/"),
+    ):
+        assert visitor.get("/evidence/find/", {"id": number})["Location"] == place
+    assert visitor.get("/evidence/find/", {"id": "what?"}).status_code == 400
+    assert visitor.get("/evidence/find/", {"id": "trf_0"}).status_code == 404
+
+
+def test_an_erased_payload_is_told_as_erased_and_its_entry_still_verifies(told, ledger_database_module):
+    """The payload goes; the entry, its proof and its receipt stay."""
+    (event,) = log.events(APP, kind="custody.book_opened", limit=1)
+    with psycopg.connect(ledger_database_module.superuser, autocommit=True) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute("delete from evidence_payload where event_id = %s", [event.id])
+    visitor = signed_in("auditor")
+    seen = page(visitor, f"/evidence/{event.id}/")
+    assert "Erased" in seen
+    receipt = visitor.get(f"/evidence/{event.id}/receipt.json")
+    assert checked(receipt.content, "receipt.json").refusal is None
+
+
+def test_balances_are_rebuilt_at_any_moment_and_an_edited_one_is_named(told, ledger_database_module):
+    """From the transfers alone, now and then; a balance that somebody edited in the ledger is named."""
+    cast, stated = told
+    visitor = signed_in("auditor")
+    assert "They agree" in page(visitor, "/books/1/solvency/rebuilt/")
+    then = page(visitor, f"/books/1/solvency/rebuilt/?position={stated[0].position}")
+    assert "They agree" in then
+    assert f"{stated[0].position:,} transfers" in then
+    assert "They agree" in page(visitor, "/books/1/solvency/rebuilt/?at=2026-02-10")
+    change = (
+        "update custody_entry set credits_posted = credits_posted + %s where account = %s"
+        " and position = (select max(position) from custody_entry where account = %s)"
+    )
+    with psycopg.connect(ledger_database_module.superuser, autocommit=True) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(change, [1, cast.li, cast.li])
+        differing = page(visitor, "/books/1/solvency/rebuilt/")
+        connection.execute(change, [-1, cast.li, cast.li])
+    assert "They differ" in differing
+    assert numbers.account_text(cast.li) in differing
+
+
+@pytest.mark.parametrize(
+    ("path", "who"),
+    [
+        ("/evidence/", "operations bank auditor regulator"),
+        ("/evidence/find/?id=1", "operations bank auditor regulator"),
+        ("/evidence/1/receipt.json", "operations bank auditor regulator"),
+        ("/evidence/logs/ledger/", "operations bank auditor regulator"),
+        ("/evidence/logs/public/0/", "operations bank auditor regulator"),
+        ("/books/1/solvency/", "operations bank auditor regulator"),
+        ("/books/1/solvency/rebuilt/", "operations bank auditor regulator"),
+        ("/books/1/solvency/{statement}/", "operations bank auditor regulator"),
+        ("/books/1/solvency/{statement}/CNY/", "operations bank auditor regulator"),
+        ("/books/1/transfers/{transfer}/receipt.html", "operations bank auditor regulator"),
+        ("/my/proof/", "wang li"),
+        ("/my/proof/{wang}/", "wang"),
+        ("/transparency/", " ".join(PEOPLE)),
+    ],
+)
+def test_a_page_is_for_whom_it_is(told, path, who):
+    """Whoever is not named is refused, or told that nothing is there; a stranger is asked to sign in."""
+    cast, stated = told
+    place = path.format(
+        statement=stated[0].id, transfer=seed.transfer_id("fee-5"), wang=numbers.account_text(cast.wang)
+    )
+    for name in PEOPLE:
+        allowed = signed_in(name).get(place).status_code in (200, 302)
+        assert allowed == (name in who.split()), (place, name)
+    status = stranger().get(place).status_code
+    assert status == (200 if path.startswith("/transparency") else 302)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/evidence/logs/nothing/",
+        "/evidence/logs/ledger/99999999/",
+        "/evidence/999999/receipt.json",
+        "/books/1/solvency/sol_999/",
+        "/books/1/solvency/what/",
+        "/books/1/solvency/{statement}/USD/",
+        "/books/2/solvency/{statement}/",
+        "/books/1/transfers/trf_0/receipt.json",
+    ],
+)
+def test_what_is_not_there_says_so_with_a_way_on(told, path):
+    _, stated = told
+    seen = page(signed_in("auditor"), path.format(statement=stated[0].id), 404)
+    assert 'href="/home/"' in seen
