@@ -24,6 +24,8 @@ MORE: dict[str, str] = {
     "erase": "tallystick.cli.evidence_retention:erase",
     "hold": "tallystick.cli.evidence_retention:hold",
     "retention": "tallystick.cli.evidence_retention:retention",
+    "timestamp": "tallystick.cli.evidence_timestamps:timestamp",
+    "timestamps": "tallystick.cli.evidence_timestamps:listed",
     "ask-witnesses": "tallystick.cli.evidence_witnesses:ask_witnesses",
     "compare-witnesses": "tallystick.cli.evidence_witnesses:compare_witnesses",
     "witnesses": "tallystick.cli.evidence_witnesses:witnesses",
@@ -46,7 +48,7 @@ class _Group(click.Group):
     """Also finds the commands that stand in files of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *MORE])
+        return sorted({*super().list_commands(ctx), *MORE})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in MORE and cmd_name not in self.commands:

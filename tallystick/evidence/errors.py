@@ -292,3 +292,18 @@ class SplitView(Refusal):
 
 class CommitmentMissing(Refusal):
     """The proof fits itself, but nothing here says that everybody was shown the same tree."""
+
+
+# ── of time stamps ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AuthorityUnset(Refusal):
+    """No time-stamp authority is set, or its certificates cannot be read."""
+
+
+class AuthoritySilent(Refusal):
+    """The time-stamp authority did not answer: {reason}"""
+
+
+class TimestampWrong(Refusal):
+    """The time stamp does not hold: {reason}"""

@@ -148,10 +148,11 @@ def test_the_database_itself_keeps_what_is_held_and_lets_nobody_delete(ledger_da
 
 
 def test_every_kind_of_event_is_in_one_class():
+    """But for what evidence says of itself, which the database itself erases never."""
     page = (ROOT / "docs/reference/events.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", page, re.MULTILINE)
     classed = [kind for schedule in retention.schedules(CN) for kind in schedule.kinds]
-    assert sorted(set(listed) - set(classed)) == []
+    assert [kind for kind in sorted(set(listed) - set(classed)) if not kind.startswith("evidence.")] == []
     assert len(classed) == len(set(classed))
 
 
