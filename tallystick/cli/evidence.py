@@ -157,6 +157,7 @@ def proof(*, what: str, name: str, size: int | None, out: Path | None) -> None:
         ground.stand(quiet=True)
         from tallystick.custody import sealed_transfers
         from tallystick.evidence import errors, keys, reading
+        from tallystick.evidence.witness import quorum
 
         if what.startswith("trf_"):
             text = sealed_transfers.receipt(APP, what).text
@@ -168,7 +169,11 @@ def proof(*, what: str, name: str, size: int | None, out: Path | None) -> None:
             index = reading.index_of(APP, log_id, int(number)) if what != number else int(number)
             if index is None:
                 raise errors.NotSealedYet()
-            text = reading.inclusion(APP, log_id, index, size).file.decode()
+            # Under what enough have seen, unless a size is asked for.
+            found = (
+                reading.inclusion(APP, log_id, index, size) if size else quorum.inclusion(APP, log_id, index)
+            )
+            text = found.file.decode()
     if out is None:
         click.echo(text, nl=False)
     else:

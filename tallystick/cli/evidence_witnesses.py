@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +39,7 @@ def collector() -> Collector:
     terms = collecting.Terms(
         ask_seconds=settings.WITNESS_ASK_SECONDS, silent_seconds=settings.WITNESS_SILENT_SECONDS
     )
-    return collecting.Collector(SEQUENCER, functools.partial(asking.ask, ticks=time.monotonic), terms)
+    return collecting.Collector(SEQUENCER, asking.ask, terms)
 
 
 @click.command()
@@ -128,8 +126,7 @@ def compare_witnesses(*, policy: Path, files: tuple[Path, ...], as_json: bool) -
 
     with ground.refusals(as_json=as_json):
         known = policies.parse(policy.read_bytes())
-        fetch = functools.partial(asking.last_checkpoint, ticks=time.monotonic)
-        found = comparing.shown(known, fetch)
+        found = comparing.shown(known, asking.last_checkpoint)
         split = comparing.splits(found)
         keys = [each.key for each in known.logs]
         strangers = [each for folder in files for each in comparing.strangers(found, folder, keys)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -337,7 +340,7 @@ def test_a_witness_is_replaced_by_another_line_in_the_policy(logs, tmp_path):
 
 
 def ask(url, sent):
-    return asking.ask(url, sent, ticks=time.monotonic, timeout_seconds=2)
+    return asking.ask(url, sent, timeout_seconds=2)
 
 
 def test_a_witness_in_another_process_signs_and_refuses_a_fork(logs, tmp_path):
@@ -356,7 +359,7 @@ def test_a_witness_in_another_process_signs_and_refuses_a_fork(logs, tmp_path):
             text = checkpoints.Checkpoint(head.origin, size, bytes(32)).text
             refused = ask(witness.address, request.of(head.size, [], notes.sign(text, signers)))
             assert isinstance(refused, status)
-        kept = asking.last_checkpoint(witness.address, head.origin, ticks=time.monotonic)
+        kept = asking.last_checkpoint(witness.address, head.origin)
         assert isinstance(kept, bytes)
         assert kept.startswith(reading.own_note(APP, LEDGER, head.size))
     assert isinstance(ask(witness.address, request.of(0, [], kept)), asking.Unreachable)
@@ -367,3 +370,59 @@ def test_a_witness_in_another_process_signs_and_refuses_a_fork(logs, tmp_path):
 )
 def test_an_address_where_nobody_is_costs_one_answer(url):
     assert isinstance(ask(url, request.of(0, [], b"")), asking.Unreachable)
+
+
+@contextlib.contextmanager
+def answering(*pieces, pause=0.0):
+    """Somebody on the network who sends these pieces to whoever connects, with a pause after each."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            line, _ = server.accept()
+            with line, contextlib.suppress(OSError):
+                line.recv(65_536)
+                for piece in pieces:
+                    line.sendall(piece)
+                    time.sleep(pause)
+                line.shutdown(socket.SHUT_WR)
+                while line.recv(65_536):
+                    pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(20)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 200 OK\r\n", *[b"x: y\r\n"] * 200],
+        [b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 200],
+        [b"H"] * 200,
+    ],
+    ids=["headers", "body", "nothing whole"],
+)
+def test_somebody_who_drips_is_cut_off(pieces):
+    with answering(*pieces, pause=0.1) as url:
+        began = time.monotonic()
+        outcome = asking.ask(url, request.of(0, [], b""), timeout_seconds=1)
+        assert outcome == asking.Unreachable("it took too long")
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300_000, asking.Unreachable("its answer is too long")),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", asking.Declined(302, "")),
+        (b"HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\n\r\n7\n", asking.SignedOther(7)),
+        (b"HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\n\r\n07\n", asking.Declined(409, "07")),
+        (b"HTTP/1.1 409 Conflict\r\n\r\n7\n", asking.Declined(409, "7")),
+        (b"HTTP/1.1 403 No\r\n\r\n\x1b[31mno\xff", asking.Declined(403, "[31mno\ufffd")),
+        (b"SSH-2.0\r\n", asking.Unreachable("no connection (BadStatusLine)")),
+    ],
+)
+def test_what_an_answer_is(answer, outcome):
+    with answering(answer) as url:
+        assert ask(url, request.of(0, [], b"")) == outcome

@@ -80,6 +80,13 @@ def test_a_running_witness_tells_its_keys_signs_with_both_and_shows_what_it_sign
         assert (status, kept) == (200, log.note() + answer)
         assert witness.ask("GET", "/" + "0" * 64 + "/checkpoint")[0] == 404
         assert witness.keys[0].text in witness.ask("GET", "/")[2].decode()
+        # Whoever runs it watches for a log that falls silent, and for one that forks.
+        fork = log.branched(5).grow(2, "forged")
+        assert witness.post(fork.request(7))[0] == 409
+        measured = witness.ask("GET", "/metrics")[2].decode().splitlines()
+        assert f'tallystick_witness_log_size{{log="{log.origin}"}} 7' in measured
+        assert f'tallystick_witness_contradictions{{log="{log.origin}"}} 1' in measured
+        assert 'tallystick_witness_answers_total{status="409"} 1' in measured
 
 
 def test_what_is_no_request_is_refused_within_bounds(tmp_path, log):
@@ -89,6 +96,7 @@ def test_what_is_no_request_is_refused_within_bounds(tmp_path, log):
         assert witness.post(log.request(0), headers={"Transfer-Encoding": "chunked"})[0] == 411
         assert witness.ask("POST", "/elsewhere", b"")[0] == 404
         assert witness.ask("PUT", "/add-checkpoint", b"")[0] == 501
+        assert witness.ask("GET", "/", b"POST /add-checkpoint HTTP/1.1")[0] == 400
         # After all that, the next one is answered on a connection that stays open.
         with socket.create_connection(
             (urlsplit(witness.address).hostname, urlsplit(witness.address).port)
@@ -353,31 +361,27 @@ store.Store.replace = killed
     ids=["after it was remembered", "before"],
 )
 def test_killed_between_memory_and_answer_it_forgets_nothing_it_may_have_signed(tmp_path, log, when, kept):
-    with outsider(tmp_path, [log.vkey]) as witness:
-        assert witness.post(log.request(0, 3))[0] == 200
+    asked(made(tmp_path, log), log, 0, 3, now=int(time.time()))
     with outsider(tmp_path, [log.vkey], program=KILLED.format(when=when)) as witness:
-        with pytest.raises(OSError):
+        with pytest.raises((OSError, http.client.HTTPException)):
             witness.post(log.request(3, 5))
         assert witness.process.wait(30) == -signal.SIGKILL
-    with outsider(tmp_path, [log.vkey]) as witness:
-        # The log never saw the answer, and goes on by what it is told.
-        fork = log.branched(3).grow(2, "forged")
-        status, _, body = witness.post(log.request(3, 5))
-        assert (status, body) == ((409, b"5\n") if kept == 5 else (200, body))
-        assert witness.post(fork.request(5))[0] == 409
-        assert witness.post(log.request(5, 7))[0] == 200
+    again = made(tmp_path, log)
+    # The log never saw the answer, and goes on by what it is told.
+    fork = log.branched(3).grow(2, "forged")
+    answer = asked(again, log, 3, 5, now=int(time.time()))
+    assert (answer.status, answer.body) == ((409, b"5\n") if kept == 5 else (200, answer.body))
+    assert asked(again, fork, 5, now=int(time.time())).status == 409
+    assert asked(again, log, 5, now=int(time.time())).status == 200
 
 
 def test_a_disk_that_takes_nothing_gets_no_signature(tmp_path, log):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40960, 40960))"
     full += "; import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
-    with outsider(tmp_path, [log.vkey]) as witness:
-        assert witness.post(log.request(0, 3))[0] == 200
+    asked(made(tmp_path, log), log, 0, 3)
     with outsider(tmp_path, [log.vkey], program=full) as witness:
-        statuses = [witness.post(log.request(3, 3))[0] for _ in range(40)]
-        assert 500 in statuses
-    with outsider(tmp_path, [log.vkey]) as witness:
-        assert witness.post(log.request(3))[0] == 200
+        assert 500 in (witness.post(log.request(3, 3))[0] for _ in range(40))
+    assert asked(made(tmp_path, log), log, 3, now=int(time.time())).status == 200
 
 
 def test_somebody_who_sends_slowly_is_cut_off_and_keeps_nobody_out(tmp_path, log):

@@ -6,8 +6,11 @@ nothing that comes back is believed here.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -55,15 +58,9 @@ Ask = Callable[[str, request.Request], Outcome]
 """Asks the witness at an address."""
 
 
-def ask(
-    url: str,
-    asked: request.Request,
-    *,
-    ticks: Callable[[], float],
-    timeout_seconds: int = TIMEOUT_SECONDS,
-) -> Outcome:
-    """Ask the witness at this address to sign. `ticks`: seconds that only go forward."""
-    found = _exchange("POST", url, request.PATH, asked.body, ticks, timeout_seconds)
+def ask(url: str, asked: request.Request, *, timeout_seconds: int = TIMEOUT_SECONDS) -> Outcome:
+    """Ask the witness at this address to sign."""
+    found = _exchange("POST", url, request.PATH, asked.body, timeout_seconds)
     if isinstance(found, Unreachable):
         return found
     status, type_, body = found
@@ -77,11 +74,11 @@ def ask(
 
 
 def last_checkpoint(
-    url: str, origin: str, *, ticks: Callable[[], float], timeout_seconds: int = TIMEOUT_SECONDS
+    url: str, origin: str, *, timeout_seconds: int = TIMEOUT_SECONDS
 ) -> bytes | Declined | Unreachable:
     """The checkpoint of a log that a witness signed last, as it shows it to everybody."""
     path = f"/{hashlib.sha256(origin.encode()).hexdigest()}/checkpoint"
-    found = _exchange("GET", url, path, None, ticks, timeout_seconds)
+    found = _exchange("GET", url, path, None, timeout_seconds)
     if isinstance(found, Unreachable):
         return found
     status, _, body = found
@@ -93,17 +90,22 @@ def _exchange(
     url: str,
     path: str,
     body: bytes | None,
-    ticks: Callable[[], float],
     timeout_seconds: int,
 ) -> tuple[int, str, bytes] | Unreachable:
-    until = ticks() + timeout_seconds
     try:
         place = urlsplit(url)
         kind = {"https": http.client.HTTPSConnection, "http": http.client.HTTPConnection}[place.scheme]
         connection = kind(place.hostname or "", place.port, timeout=timeout_seconds)
     except (KeyError, ValueError):
         return Unreachable("its address is no http or https address")
+    late = threading.Event()
+    cut = threading.Timer(timeout_seconds, late.set)
     try:
+        connection.connect()
+        # Somebody who sends a byte now and then never runs into the timeout of a single wait.
+        cut = threading.Timer(timeout_seconds, _cut, [connection.sock, late])
+        cut.daemon = True
+        cut.start()
         connection.request(method, place.path.rstrip("/") + path, body)
         answer = connection.getresponse()
         read = b""
@@ -111,16 +113,23 @@ def _exchange(
             read += piece
             if len(read) > ANSWER_BYTES_MAX:
                 return Unreachable("its answer is too long")
-            # Somebody who sends a byte now and then would never run into a timeout.
-            if ticks() > until:
-                return Unreachable("it took too long")
+        if late.is_set():
+            return Unreachable("it took too long")
         return answer.status, answer.headers.get_content_type(), read
     except TimeoutError:
         return Unreachable("it took too long")
     except (OSError, http.client.HTTPException) as why:
-        return Unreachable(f"no connection ({type(why).__name__})")
+        return Unreachable("it took too long" if late.is_set() else f"no connection ({type(why).__name__})")
     finally:
+        cut.cancel()
         connection.close()
+
+
+def _cut(line: socket.socket, late: threading.Event) -> None:
+    # Told first: whoever waits finds the connection at its end, which looks like a whole answer.
+    late.set()
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _shown(body: bytes) -> str:

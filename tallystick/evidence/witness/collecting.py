@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +26,9 @@ ACTOR = "system:witnesses"
 
 CLOCK_SECONDS_MAX = 600
 """So far a witness's clock may be off: what it signs says when."""
+
+ROUND_SECONDS_MAX = 20
+"""For everybody's answers together, should one of them hang in what no timeout reaches."""
 
 _TURNS = 3
 """Requests to one witness for one checkpoint: to learn what it signed last, to follow, and to be overtaken once."""
@@ -189,9 +192,7 @@ class Collector:
         for turn in range(_TURNS):
             if not waiting:
                 break
-            with ThreadPoolExecutor(_TOGETHER) as together:
-                asked = [(target.url, sent) for target, sent in waiting.values()]
-                outcomes = list(together.map(lambda each: self._ask(*each), asked))
+            outcomes = self._outcomes([(target.url, sent) for target, sent in waiting.values()])
             again = {}
             for (key, (target, sent)), outcome in zip(waiting.items(), outcomes, strict=True):
                 result = _result(target, sent, outcome, now)
@@ -204,6 +205,18 @@ class Collector:
                     again[key] = (target, self._request(target, outcome.size))
             waiting = again
         return results
+
+    def _outcomes(self, asked: Sequence[tuple[str, request.Request]]) -> list[asking.Outcome]:
+        """Everybody's answer, or that there was none in time: nobody waits for somebody who hangs."""
+        together = ThreadPoolExecutor(_TOGETHER)
+        try:
+            given = [together.submit(self._ask, *each) for each in asked]
+            done, _ = wait(given, timeout=ROUND_SECONDS_MAX)
+            return [
+                each.result() if each in done else asking.Unreachable("it took too long") for each in given
+            ]
+        finally:
+            together.shutdown(wait=False, cancel_futures=True)
 
     def _request(self, target: _Target, old_size: int) -> request.Request:
         head = target.head

@@ -6,6 +6,7 @@ request alone. Ends no TLS: a proxy in front does, and what is signed needs none
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -86,6 +87,11 @@ class Server(ThreadingHTTPServer):
             self.answers[status] += 1
             self._since[connection] = self.ticks()
 
+    def counted(self) -> list[tuple[int, int]]:
+        """The answers so far, by their status."""
+        with self._turn:
+            return sorted(self.answers.items())
+
     def service_actions(self) -> None:
         """Between connections: end those that take too long, however they go about it."""
         now = self.ticks()
@@ -111,7 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if self.path != request.PATH:
             return self._send(Answer(404, b"not found\n"), is_last=True)
-        given = self.headers.get("Content-Length", "")
+        lengths = self.headers.get_all("Content-Length", [])
+        given = lengths[0] if len(lengths) == 1 else ""
+        # One length, so that a proxy in front and this door agree on where a request ends.
         if "Transfer-Encoding" in self.headers or not given.isascii() or not given.isdigit():
             return self._send(Answer(411, b"a Content-Length is needed\n"), is_last=True)
         if len(given) > 12 or int(given) > request.BODY_BYTES_MAX:
@@ -128,9 +136,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer)
 
     def do_GET(self) -> None:
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            # What follows is not read, and must not be taken for the next request.
+            return self._send(Answer(400, b"bad request: nothing to read in a body here\n"), is_last=True)
         match self.path.split("/"):
             case ["", ""]:
                 self._send(Answer(200, self._about()))
+            case ["", "metrics"]:
+                self._send(Answer(200, self._measured(), "text/plain; version=0.0.4; charset=utf-8"))
             case ["", origin_hash, name] if name == CHECKPOINT:
                 self._send(self.server.witness.checkpoint(origin_hash))
             case _:
@@ -145,6 +158,24 @@ class _Handler(BaseHTTPRequestHandler):
             lines.append(f"log {head.origin}")
             lines.append(f"size {head.size} signed {head.at_seconds}")
         return "".join(f"{line}\n" for line in lines).encode()
+
+    def _measured(self) -> bytes:
+        """What to watch, in Prometheus' text format: above all, when each log was signed last."""
+        store = self.server.witness.store
+        refused = Counter(each.origin for each in store.refused())
+        lines = [f'tallystick_witness_answers_total{{status="{k}"}} {v}' for k, v in self.server.counted()]
+        for origin in self.server.witness.logs:
+            label = json.dumps(origin, ensure_ascii=False)
+            head = store.head(origin)
+            lines.append(f"tallystick_witness_log_size{{log={label}}} {head.size if head else 0}")
+            signed = head.at_seconds if head else 0
+            lines.append(f"tallystick_witness_signed_timestamp_seconds{{log={label}}} {signed}")
+            lines.append(f"tallystick_witness_contradictions{{log={label}}} {refused[origin]}")
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    def version_string(self) -> str:
+        """No versions of anything, for whoever looks for one."""
+        return "tallystick"
 
     def _send(self, answer: Answer, *, is_last: bool = False) -> None:
         self.send_response_only(answer.status)
