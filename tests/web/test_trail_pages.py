@@ -26,6 +26,7 @@ STAFF = (Role.PLATFORM_OPERATIONS, Role.PLATFORM_APPROVER, Role.AUDITOR, Role.AD
 NOBODYS = {
     "landing", "home", "healthz", "readyz", "metrics", "my-sign-in", "pooling", "currencies",
     "payout-terms", "safeguarding", "closing", "approvals", "set_language", "trail-notices", "document",
+    "transparency", "transparency-summary", "transparency-policy", "transparency-verifier",
 }  # fmt: skip
 
 
