@@ -408,6 +408,34 @@ def test_a_payout_that_comes_back_is_back_on_the_account_once(wang):
     assert back.step == "return"
 
 
+def test_a_return_notified_during_the_day_is_booked_then_and_not_again_with_the_statement(wang):
+    """camt.054 comes first and has no balances; camt.053 tells of the same line at the end of the day."""
+    batch, (payout,) = made(wang, 500)
+    take(answer(batch, group="ACSC"))
+    back = entry(payout, "5.00", "CRDT")
+    notified = camt(
+        camt_statement(
+            back,
+            currency="CNY",
+            identification="N1",
+            account="<Othr><Id>Custodian bank</Id></Othr>",
+            balances="",
+        ),
+        namespace="urn:iso:std:iso:20022:tech:xsd:camt.054.001.08",
+    )
+    for statement, notification in ((b"BkToCstmrStmt", b"BkToCstmrDbtCdtNtfctn"), (b"Stmt>", b"Ntfctn>")):
+        notified = notified.replace(statement, notification)
+    statement_files.import_bytes(
+        DB, "n1.xml", notified, bank_account=wang.accounts.bank, actor=OPERATIONS, now=NOW
+    )
+    assert returns.advance(DB, BOOK, now=NOW) == 1
+    assert (status(payout), balance(wang.wang)) == (S.RETURNED, (1_000_000, 0))
+    load(wang, back, closing="105.00")
+    assert (returns.advance(DB, BOOK, now=NOW), returns.advance(DB, BOOK, now=NOW)) == (1, 0)
+    assert (status(payout), balance(wang.wang)) == (S.RETURNED, (1_000_000, 0))
+    assert [told.outcome for told in reports.told_of(DB, payout.id)] == ["applied", "applied", "duplicate"]
+
+
 def test_money_out_on_the_statement_settles_what_the_bank_never_answered(wang):
     batch, (gone, back) = made(wang, 500, 600)
     batches.mark_sent(DB, batch.id, actor=OPERATIONS, now=NOW)
