@@ -24,6 +24,7 @@ from tallystick.api import (
     deposits,
     door,
     errors,
+    evidence,
     exchange,
     holders,
     liquidity,
@@ -91,6 +92,7 @@ for _noun in (
     safeguarding,
     workbench,
     suspense,
+    evidence,
 ):
     api.add_router("", _noun.router)
 

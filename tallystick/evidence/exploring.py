@@ -19,6 +19,7 @@ from tallystick.core.db import Db
 from tallystick.evidence import errors, hashing, keys, log, reading, receipt_file, tlog_proof
 from tallystick.evidence.log import EventId
 from tallystick.evidence.models import LogEntry, Outbox
+from tallystick.evidence.witness import quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def receipt(db: Db, log_id: int, event: log.Event) -> receipt_file.Receipt:
     index = reading.index_of(db, log_id, event.id)
     if index is None:
         raise errors.NotSealedYet()
-    sealed = reading.inclusion(db, log_id, index)
+    sealed = quorum.inclusion(db, log_id, index)
     return receipt_file.Receipt(
         entry=sealed.body.decode(),
         proof=tlog_proof.TlogProof(sealed.index, sealed.path, sealed.note),

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.db import connections
 
 from tallystick.core.db import Db
 from tallystick.evidence import cosignatures, keys, notes, reading
+from tallystick.evidence import policy as policies
+from tallystick.evidence.witness import quorum
 
 LOOKED_BACK = 20_000
 """Signatures among which a witness's last is looked for."""
@@ -21,13 +24,14 @@ LOOKED_BACK = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A witness, and the newest checkpoint of a log that it signed."""
+    """A witness, and the newest checkpoint of a log that it signed; size 0 where it signed none yet."""
 
     witness: str
-    key_id: str
     size: int
     signed_at: datetime | None
     """The time inside its signature; nothing where it signed none."""
+    is_trusted: bool
+    """Whether the operator's policy names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,19 @@ def standing(db: Db, log_id: int) -> Standing | None:
 
 
 def seen(db: Db, log_id: int) -> Sequence[Seen]:
-    """The witnesses among the newest signatures of a log's checkpoints, each with its last."""
+    """Every witness that the operator's policy names, also one that never signed, and whoever else signed lately."""
+    trusted = _policy()
+    named = (
+        {(each.key.name, bytes(each.key.id)): name for name, each in trusted.witnesses.items()}
+        if trusted
+        else {}
+    )
+    found = []
+    for (name, key_id), called in named.items():
+        size, signed_at = quorum.last_signed(db, log_id, name, key_id)
+        found.append(Seen(called, size, signed_at, is_trusted=True))
     with connections[db].cursor() as cursor:
-        # The newest only: a witness signs each second, for years.
+        # The newest only: a witness signs each minute, for years.
         cursor.execute(
             """
             select distinct on (witness, key_id) witness, key_id, size, signed_at from (
@@ -69,14 +83,26 @@ def seen(db: Db, log_id: int) -> Sequence[Seen]:
             """,
             [log_id, LOOKED_BACK],
         )
-        return [Seen(name, bytes(key).hex(), size, at) for name, key, size, at in cursor.fetchall()]
+        for name, key, size, signed_at in cursor.fetchall():
+            if (name, bytes(key)) not in named:
+                found.append(Seen(name, size, signed_at, is_trusted=False))
+    return found
 
 
 def proposed_policy(db: Db) -> str:
-    """The policy that the platform proposes: its own logs, and no witness that nobody but it names."""
+    """The policy that the platform proposes: its own logs, and the witnesses and quorum that the operator keeps to."""
     lines = ["# Proposed by the platform itself. The one that counts is the regulator's or your contract's."]
     for log_id in keys.LOGS.values():
         for each in keys.kept(db, log_id):
             if not each.is_compromised and each.key.algorithm in (notes.ED25519, cosignatures.ML_DSA_44):
                 lines.append(f"log {each.key.text}")
-    return "\n".join([*lines, "quorum none", ""])
+    trusted = _policy()
+    if trusted is None:
+        return "\n".join([*lines, f"quorum {policies.NONE}", ""])
+    lines += [f"witness {name} {each.key.text}" for name, each in trusted.witnesses.items()]
+    lines += [f"group {name} {each.needed} {' '.join(each.members)}" for name, each in trusted.groups.items()]
+    return "\n".join([*lines, f"quorum {trusted.quorum}", ""])
+
+
+def _policy() -> policies.Policy | None:
+    return quorum.read(settings.WITNESS_POLICY)

@@ -22,7 +22,7 @@ from tallystick.core.errors import Refusal
 from tallystick.custody import own_evidence
 from tallystick.custody.history import Line
 from tallystick.custody.solvency import statements
-from tallystick.evidence import advice, saved_page, standing
+from tallystick.evidence import advice, keys, reading, saved_page, standing
 from tallystick.evidence import errors as evidence_errors
 from tallystick.web import asking, customer_own, transparency
 from tallystick.web.asking import Unreadable
@@ -77,6 +77,7 @@ class Row:
 
     line: Line
     is_hidden: bool
+    is_sealed: bool
 
 
 @require_safe
@@ -100,6 +101,8 @@ def account(request: HttpRequest, number: str) -> HttpResponse:
     who, day = actor(request), _day(request)
     before = asking.whole(request, "before")
     rows = own_evidence.movements(APP, own.account, before=before, limit=PAGE + 1, actor=who)
+    head = reading.head(APP, keys.LEDGER)
+    sealed_at = head.sealed_at if head else None
     hidden = own_evidence.hides_payer(
         APP, [each.counter_account for each in rows if each.amount_minor > 0], actor=who
     )
@@ -109,7 +112,14 @@ def account(request: HttpRequest, number: str) -> HttpResponse:
         "each": shown(request, own, day),
         "query": f"?day={day.isoformat()}" if day else "",
         "days": statements.statements(APP, own.account.book, limit=60),
-        "rows": [Row(each, each.amount_minor > 0 and each.counter_account in hidden) for each in rows[:PAGE]],
+        "rows": [
+            Row(
+                each,
+                each.amount_minor > 0 and each.counter_account in hidden,
+                sealed_at is not None and each.recorded_at <= sealed_at,
+            )
+            for each in rows[:PAGE]
+        ],
         "first": asking.query(request, before=None) + "#receipts" if before else "",
         "older": asking.query(request, before=rows[PAGE - 1].position) + "#receipts"
         if len(rows) > PAGE

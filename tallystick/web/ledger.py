@@ -21,7 +21,7 @@ from tallystick.custody.codes import BY_TEXT
 from tallystick.custody.history import Balance, Line
 from tallystick.custody.models import AccountStatus, TransferKind
 from tallystick.custody.numbers import Family
-from tallystick.evidence import log
+from tallystick.evidence import keys, log, reading
 from tallystick.identity import access
 from tallystick.web import asking, csv_file, words
 from tallystick.web.charts import Chart, Series
@@ -258,7 +258,8 @@ def transfer_page(request: HttpRequest, book: int, transfer_id: str) -> HttpResp
             instructions.authorisation(APP, transfer.authorisation) if transfer.authorisation else None
         ),
         "links": list(_linked(transfer)),
-        "event": _event(request, transfer),
+        "event": (event := _event(request, transfer)),
+        "is_sealed": event is not None and reading.index_of(APP, keys.LEDGER, event.id) is not None,
         "trail": _trail(
             found, (_("Transfers"), reverse("transfers", args=[book])), (str(transfer.position), "")
         ),

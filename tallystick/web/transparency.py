@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -29,8 +30,6 @@ from tallystick.web.charts import Chart, Series
 CHART_DAYS = 92
 LISTED = 14
 
-SILENT_AFTER = timedelta(hours=24)
-"""A witness that signed nothing for so long is told as silent."""
 
 STATES: dict[str, tuple[str | Promise, str]] = {
     State.COVERED: (gettext_lazy("Covered"), "good"),
@@ -228,6 +227,7 @@ _TITLES = {
 def logs(now: datetime) -> list[Shown]:
     """Both logs, the public one first; none before they are open."""
     found = []
+    silent_after = timedelta(seconds=settings.WITNESS_SILENT_SECONDS)
     for log_id, (title, says) in _TITLES.items():
         of_log = standing.standing(APP, log_id)
         if of_log is None:
@@ -237,7 +237,7 @@ def logs(now: datetime) -> list[Shown]:
                 each.witness,
                 each.size,
                 each.signed_at,
-                each.signed_at is None or now - each.signed_at > SILENT_AFTER,
+                each.signed_at is None or now - each.signed_at > silent_after,
             )
             for each in of_log.seen
         ]

@@ -144,6 +144,14 @@ MATRIX: dict[str, tuple[str, object]] = {
     "POST /books/{book}/safeguarding-proofs": ("OP", {"day": "2199-01-01"}),
     "GET /safeguarding-proofs/{proof}": (READERS, None),
     "POST /safeguarding-proofs/{proof}/sign-off": ("O", {"step": "first"}),
+    "GET /logs": (READERS, None),
+    "GET /events": (READERS, None),
+    "GET /logs/{log}/entries/{position}": (READERS, None),
+    "GET /books/{book}/solvency-statements": (READERS, None),
+    "GET /solvency-statements/{statement}": (READERS, None),
+    "GET /books/{book}/rebuilt": (READERS, None),
+    "GET /accounts/{account}/liability-proof": ("C", None),
+    "GET /transfers/{transfer}/receipt": (OWN, None),
     "GET /signing-keys": ("C", None),
     "POST /signing-keys": ("C", {"public_key": "A" * 42 + "B="}),
 }  # fmt: skip
@@ -179,6 +187,7 @@ def ask(
         "book": "1", "position": "1", "account": account, "authorisation": authorisation, "transfer": transfer,
         "quote": "quo_1", "payout": "pay_999999", "approval": "apr_999999",
         "match": "mat_999999", "case": "brk_999999", "day": "2026-02-27", "proof": "sgp_999999",
+        "log": "ledger", "statement": "sol_999999",
     }  # fmt: skip
     path = re.sub(r"{([a-z]+)}", lambda found: names[found[1]], place)[1:]
     sent = MATRIX[operation][1]

@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from tallystick.core.db import APP
 from tallystick.custody import history, numbers
-from tallystick.evidence import checking, keys, log, standing, tiles
+from tallystick.evidence import checking, keys, log, notes, standing, tiles
 from tallystick.evidence import policy as policies
+from tallystick.evidence.cosignatures import Cosigner
 from tallystick.identity import users
 from tallystick.identity.roles import Role
 from tests.verifier import implementations
@@ -97,6 +98,17 @@ def test_the_verifier_and_the_policy_are_the_published_ones(told):
     assert answer.content == (implementations.FOLDER / "tallystick_verify.py").read_bytes()
     policy = policies.parse(stranger().get("/transparency/policy.txt").content)
     assert {each.key.name for each in policy.logs} == {"platform.example/ledger", "platform.example/public"}
+
+
+def test_a_witness_that_is_silent_is_told_as_silent(told, settings, tmp_path):
+    """The operator's policy names one that never signed: the page says so, and the proposed policy asks for it."""
+    witness = Cosigner("witness.bank.example", notes.Ed25519Secret(b"w" * 32)).key.text
+    settings.WITNESS_POLICY = tmp_path / "policy"
+    settings.WITNESS_POLICY.write_text(f"witness bank {witness}\nquorum bank\n")
+    seen = page(stranger(), "/transparency/")
+    assert seen.count(">silent<") == 2
+    assert "It has not signed yet." in seen
+    assert policies.parse(standing.proposed_policy(APP).encode()).quorum == "bank"
 
 
 def test_the_public_log_is_served_to_anybody_and_kept_for_ever(told):
