@@ -464,7 +464,7 @@ def _raw_copy(administrator: str, seconds: float) -> float:
     for _ in range(int(seconds * 45) + 10):
         judged = judgement.at_once(known, _batch(FIRST_BOOK, ACCOUNTS, BATCH, rng), _now(), 20_000)
         assert judged is not None
-        loads.append(encoding.copied(judged, FIRST_BOOK).transfers)
+        loads.append(encoding.copied(judged, FIRST_BOOK, bytes(32)).transfers)
     target = re.sub(r"dbname=\S+", "dbname=tallystick", administrator)
     with psycopg.connect(target) as connection:
         connection.execute("drop table if exists raw_copy")
