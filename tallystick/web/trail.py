@@ -117,6 +117,7 @@ def entry(request: HttpRequest, event_id: int) -> HttpResponse:
         "facts": [] if changes else _lines(told.payload or {}),
         "earlier": earlier,
         "refusal": trail.refusal_to_acknowledge(found, who),
+        "may_read_log": access.allowed(who, "evidence.read"),
         "trail": [(_("Trail of access"), reverse("trail")), (found.reference, "")],
     }
     return render(request, "trail/entry.html", context)
