@@ -17,7 +17,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 KERNEL = Path("tallystick/evidence/liabilities/kernel")
 
 
-class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
+# Where hatchling is not installed it has no types, elsewhere it wants a parameter that it does not need.
+class KernelHook(BuildHookInterface):  # type: ignore[misc, type-arg, unused-ignore]
     """Called by hatchling before it gathers the wheel's files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
