@@ -274,8 +274,9 @@ def test(*, everything: bool, pytest_arguments: tuple[str, ...]) -> None:
     if failed:
         click.echo(f"failed before the tests: {', '.join(failed)}")
     # Last, so that the run closes with pytest's own count of passed, failed and skipped. A file's tests stay
-    # together: many share what was set up for the first of them.
-    workers = ["-n", str(min(os.cpu_count() or 1, WORKERS_MAX)), "--dist", "loadfile"]
+    # together: many share what was set up for the first of them. One process more than there are cores, for
+    # tests wait: for a database, a browser, another process.
+    workers = ["-n", str(min((os.cpu_count() or 1) + 1, WORKERS_MAX)), "--dist", "loadfile"]
     tests = subprocess.run([*python, "pytest", *workers, *selection], check=False).returncode
     sys.exit(tests or bool(failed))
 
