@@ -40,6 +40,14 @@ def read(payload_text: str) -> dict[str, Value]:
     return told
 
 
+def parsed(text: str | bytes) -> object:
+    """What JSON says, where it says it once: no member twice, no number that is not whole.
+
+    Raises `ValueError`, or `RecursionError` where it is nested too deep.
+    """
+    return json.loads(text, object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float)
+
+
 def commitment(payload_text: str, salt: bytes) -> bytes:
     """SHA-256 over prefix, salt and payload: says nothing about the payload to whoever lacks the salt."""
     assert len(salt) == 32, "a payload's salt is 32 bytes"
@@ -63,3 +71,14 @@ def _check(value: Value, where: str) -> None:
             _check(inner, f"{where}[{index}]")
     else:
         raise NotCanonical(f"{where}: {type(value).__name__} has no single spelling")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    told = dict(pairs)
+    if len(told) != len(pairs):
+        raise ValueError("a member comes twice")
+    return told
+
+
+def _no_float(_: str) -> object:
+    raise ValueError("a number is not whole")

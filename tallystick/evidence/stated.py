@@ -53,20 +53,9 @@ def names(statement: str, commitment: Mapping[str, canonical.Value]) -> bool:
 
 def _object(text: str) -> dict[str, canonical.Value]:
     try:
-        told = json.loads(text, object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float)
+        told = canonical.parsed(text)
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         raise errors.PayloadDiffers
     return told
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    told = dict(pairs)
-    if len(told) != len(pairs):
-        raise ValueError("a member comes twice")
-    return told
-
-
-def _no_float(_: str) -> object:
-    raise ValueError("a number is not whole")

@@ -5,7 +5,6 @@ Nothing here judges; what is read is of the right types, lengths and bounds, and
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ def read(content: bytes | str) -> Proof:
     if len(content) > BYTES_MAX:
         raise _malformed(f"more than {BYTES_MAX} bytes")
     try:
-        told = json.loads(content, object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float)
+        told = canonical.parsed(content)
     except (ValueError, RecursionError) as wrong:
         raise _malformed(f"no JSON: {str(wrong)[:100]}") from None
     return proof(told)
@@ -245,17 +244,6 @@ def _moment(text: str) -> object:
         if "T" in text
         else date.fromisoformat(text)
     )
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    told = dict(pairs)
-    if len(told) != len(pairs):
-        raise ValueError("a member comes twice")
-    return told
-
-
-def _no_float(_: str) -> object:
-    raise ValueError("a number is not whole")
 
 
 def _malformed(reason: str) -> errors.LiabilityProofMalformed:
